@@ -1,0 +1,3 @@
+"""klab: Kubernetes manifests in, a real Linux network out."""
+
+__version__ = "0.1.0"
