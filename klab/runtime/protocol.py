@@ -1,0 +1,146 @@
+"""What the kubelet and the container runtime say to each other: one JSON value a line, over RUN_DIR/runtime.sock.
+
+- a request, with an id of the client's: `{"id": 7, "method": "start", "params": {"containers": [SPEC, ...]}}`
+- its answer, in any order: `{"id": 7, "result": [STATUS, ...]}`
+- or its failure, a class of klab.errors: `{"id": 7, "error": {"type": "NotFoundError", "message": "..."}}`
+- an event, pushed to every connection: `{"event": "exited", "container": STATUS}`
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from klab.kernel.sandbox import Mount, Sandbox
+from klab.kubelet.images.behaviour import Identity, Port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SOCKET_NAME = "runtime.sock"
+PID_NAME = "runtime.pid"
+LOG_NAME = "runtime.log"
+JOURNAL_NAME = "runtime.journal"
+LINE_LIMIT = 1 << 26  # bytes of one message: thousands of containers in one request
+
+RUNNING = "running"
+EXITED = "exited"
+
+__all__ = ["EXITED", "RUNNING", "ContainerSpec", "ContainerStatus", "ExecResult", "Identity", "Mount", "Port", "Sandbox"]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container to start.
+
+    `id` is the kubelet's, unique among all attempts ("UID/web/0"). `argv` None means: as the image does by itself, with `args` for its entry point
+    (klab.kubelet.images.lookup); otherwise the program that runs, with the whole environment `env`. `ports` are the declared containerPorts.
+    """
+
+    id: str
+    sandbox: Sandbox
+    image: str
+    identity: Identity
+    log_path: str
+    argv: tuple[str, ...] | None = None
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+    ports: tuple[Port, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        sandbox = self.sandbox
+        return {
+            "id": self.id,
+            "sandbox": [
+                sandbox.netns,
+                sandbox.hostname,
+                sandbox.root_dir,
+                sandbox.etc_dir,
+                [(m.source, m.target, m.read_only) for m in sandbox.mounts],
+            ],
+            "image": self.image,
+            "identity": list(self.identity),
+            "logPath": self.log_path,
+            "argv": self.argv,
+            "args": self.args,
+            "env": self.env,
+            "workingDir": self.working_dir,
+            "ports": self.ports,
+        }
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> ContainerSpec:
+        """Read the JSON form."""
+        netns, hostname, root_dir, etc_dir, mounts = raw["sandbox"]
+        argv = raw["argv"]
+        return cls(
+            raw["id"],
+            Sandbox(netns, hostname, root_dir, etc_dir, tuple(Mount(*mount) for mount in mounts)),
+            raw["image"],
+            Identity(*raw["identity"]),
+            raw["logPath"],
+            None if argv is None else tuple(argv),
+            tuple(raw["args"]),
+            raw["env"],
+            raw["workingDir"],
+            tuple(Port(*port) for port in raw["ports"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStatus:
+    """A container as the runtime sees it.
+
+    `state` is "running" or "exited"; times are seconds since the epoch, 0 where there is none; `pid` is None for a built-in image and after the exit.
+    `reason` is Completed, Error, StartError or Unknown, as containerd gives it; `unknown_image` tells that klab knows no behaviour of the image.
+    """
+
+    id: str
+    state: str
+    pid: int | None = None
+    exit_code: int | None = None
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    reason: str = ""
+    message: str = ""
+    unknown_image: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return {
+            "id": self.id,
+            "state": self.state,
+            "pid": self.pid,
+            "exitCode": self.exit_code,
+            "startedAt": self.started_at,
+            "finishedAt": self.finished_at,
+            "reason": self.reason,
+            "message": self.message,
+            "unknownImage": self.unknown_image,
+        }
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> ContainerStatus:
+        """Read the JSON form."""
+        return cls(
+            raw["id"],
+            raw["state"],
+            raw["pid"],
+            raw["exitCode"],
+            raw["startedAt"],
+            raw["finishedAt"],
+            raw["reason"],
+            raw["message"],
+            raw["unknownImage"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """How a program run in a container ended: exit code (124 where it ran out of time, as `timeout` has it) and what it printed, both streams."""
+
+    code: int
+    output: str
+    timed_out: bool = False
