@@ -1,6 +1,6 @@
 """What a name, label or port name may look like: apimachinery's pkg/util/validation, with its messages.
 
-Each function gives a list of messages, empty where the text is fine.
+Each function gives a list of messages, empty where the text is fine. The two spaces before "or" are Kubernetes' own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _config_key = re.compile(_CONFIG_KEY).fullmatch
 
 _QUALIFIED_MESSAGE = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
-    f"(e.g. 'MyName', or 'my.name', or '123-abc', regex used for validation is '{_QUALIFIED}')"
+    f"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_QUALIFIED}')"
 )
 
 
@@ -35,7 +35,7 @@ def check_dns_label(text: str) -> list[str]:
             return [*faults, "must not contain dots"]
         faults.append(
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric "
-            f"character (e.g. 'my-name', or '123-abc', regex used for validation is '{_LABEL}')"
+            f"character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL}')"
         )
     return faults
 
@@ -57,7 +57,7 @@ def check_dns_label_1035(text: str) -> list[str]:
     if not _label_1035(text):
         faults.append(
             "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an "
-            f"alphanumeric character (e.g. 'my-name', or 'abc-123', regex used for validation is '{_LABEL_1035}')"
+            f"alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '{_LABEL_1035}')"
         )
     return faults
 
@@ -91,7 +91,7 @@ def check_label_value(text: str) -> list[str]:
     if not _label_value(text):
         faults.append(
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-            f"alphanumeric character (e.g. 'MyValue', or 'my_value', or '12345', regex used for validation is '({_QUALIFIED})?')"
+            f"alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '({_QUALIFIED})?')"
         )
     return faults
 
@@ -125,7 +125,7 @@ def check_config_key(text: str) -> list[str]:
     if not _config_key(text):
         faults.append(
             "a valid config key must consist of alphanumeric characters, '-', '_' or '.' "
-            f"(e.g. 'key.name', or 'KEY_NAME', or 'key-name', regex used for validation is '{_CONFIG_KEY}')"
+            f"(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '{_CONFIG_KEY}')"
         )
     if text in {".", ".."}:
         faults.append(f"must not be '{text}'")
