@@ -27,6 +27,7 @@ from klab.errors import AlreadyExistsError, ConflictError, Fault, InvalidManifes
 
 if TYPE_CHECKING:
     from klab.api.resources import Resource
+    from klab.api.selectors import FieldSelector, Selector
 
 logger = logging.getLogger(__name__)
 
@@ -106,13 +107,6 @@ class Journal(Protocol):
         """Put these records in the place of all others, atomically."""
 
 
-class Matcher(Protocol):
-    """A parsed selector of klab.api.selectors: of labels, or of an object's fields."""
-
-    def matches(self, subject: dict[str, Any], /) -> bool:
-        """Tell whether the labels (or the object) are selected."""
-
-
 class Change(NamedTuple):
     """One write of the open transaction, with what undoing it needs."""
 
@@ -175,13 +169,15 @@ class Store:
             raise NotFoundError(f'{resource.qualified} "{name}" not found')
         return obj
 
-    def list(self, resource: Resource, namespace: str | None = None, selector: Matcher | None = None, fields: Matcher | None = None) -> Objects:
+    def list(
+        self, resource: Resource, namespace: str | None = None, selector: Selector | None = None, fields: FieldSelector | None = None
+    ) -> Objects:
         """Give the objects of a namespace (None: of all), sorted by namespace and name, that match the label and field selectors."""
         tables = self._tables.get((resource.group, resource.plural), {})
         homes = sorted(tables) if namespace is None or not resource.namespaced else [namespace]
         found = [table[name] for home in homes if (table := tables.get(home)) for name in sorted(table)]
         if selector is not None:
-            found = [obj for obj in found if selector.matches(obj["metadata"].get("labels") or {})]
+            found = [obj for obj in found if selector.matches(obj["metadata"].get("labels"))]
         if fields is not None:
             found = [obj for obj in found if fields.matches(obj)]
         return found
