@@ -7,12 +7,14 @@ Pure: a pod's view, the cluster's DNS and the node's own files go in, texts come
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from klab.errors import KlabError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
+
+    from klab.api.pod import DnsConfig, HostAlias, Pod
 
 MAX_NAMESERVERS = 3  # glibc's MAXNS; validation.MaxDNSNameservers
 MAX_SEARCHES = 32  # validation.MaxDNSSearchPaths
@@ -29,32 +31,6 @@ LOCALHOSTS = (
     ("fe00::1", "ip6-allnodes"),
     ("fe00::2", "ip6-allrouters"),
 )
-
-
-class DnsPod(Protocol):
-    """What the plans below read of a pod; `klab.api.pod.Pod` is one. dns_config and the host aliases are the mappings of the manifest."""
-
-    @property
-    def namespace(self) -> str: ...  # noqa: D102
-    @property
-    def dns_policy(self) -> str: ...  # noqa: D102
-    @property
-    def dns_config(self) -> Mapping[str, Any]: ...  # noqa: D102
-    @property
-    def host_network(self) -> bool: ...  # noqa: D102
-
-
-class NamedPod(Protocol):
-    """What a pod's names come from; `klab.api.pod.Pod` is one."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def namespace(self) -> str: ...  # noqa: D102
-    @property
-    def hostname(self) -> str: ...  # noqa: D102
-    @property
-    def subdomain(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +94,7 @@ def render_resolv_conf(conf: ResolvConf) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def plan_resolv_conf(pod: DnsPod, cluster: ClusterDns, node: ResolvConf) -> tuple[ResolvConf, tuple[Note, ...]]:
+def plan_resolv_conf(pod: Pod, cluster: ClusterDns, node: ResolvConf) -> tuple[ResolvConf, tuple[Note, ...]]:
     """Give the pod's resolver configuration by its dnsPolicy and dnsConfig, and the events to record.
 
     ClusterFirst on the host's network means Default; ClusterFirst in a lab without DNS falls back to Default, with an event.
@@ -143,17 +119,14 @@ def plan_resolv_conf(pod: DnsPod, cluster: ClusterDns, node: ResolvConf) -> tupl
     return ResolvConf(nameservers, searches, conf.options), notes + too_many + too_long
 
 
-def plan_pod_name(pod: NamedPod, cluster_domain: str, *, as_fqdn: bool = False, override: str | None = None) -> PodName:
+def plan_pod_name(pod: Pod, cluster_domain: str) -> PodName:
     """Give the names of a pod on the pod network: spec.hostname or metadata.name, cut to 63 characters; the subdomain makes a domain.
 
-    `as_fqdn` is spec.setHostnameAsFQDN, `override` is spec.hostnameOverride (no domain then). KlabError if the FQDN is longer than the kernel's 64.
+    With spec.setHostnameAsFQDN the kernel's name is the whole; KlabError if that is longer than the 64 characters the kernel takes.
     """
-    if override is not None:
-        hostname = _cut_hostname(override)
-        return PodName(hostname, "", hostname)
     hostname = _cut_hostname(pod.hostname or pod.name)
     domain = f"{pod.subdomain}.{pod.namespace}.svc.{cluster_domain}" if pod.subdomain else ""
-    if not (as_fqdn and domain):
+    if not (pod.set_hostname_as_fqdn and domain):
         return PodName(hostname, domain, hostname)
     fqdn = f"{hostname}.{domain}"
     if len(fqdn) > MAX_FQDN:
@@ -164,23 +137,23 @@ def plan_pod_name(pod: NamedPod, cluster_domain: str, *, as_fqdn: bool = False, 
     return PodName(hostname, domain, fqdn)
 
 
-def render_hosts(name: PodName, pod_ips: Sequence[str], host_aliases: Sequence[Mapping[str, Any]] = ()) -> str:
+def render_hosts(name: PodName, pod_ips: Sequence[str], host_aliases: Sequence[HostAlias] = ()) -> str:
     """Write /etc/hosts of a pod with its own network: localhost, the pod's addresses under its names, spec.hostAliases."""
     names = f"{name.hostname}.{name.domain}\t{name.hostname}" if name.domain else name.hostname
     lines = [f"{address}\t{words}\n" for address, words in LOCALHOSTS] + [f"{address}\t{names}\n" for address in pod_ips]
     return "# Kubernetes-managed hosts file.\n" + "".join(lines) + _render_host_aliases(host_aliases)
 
 
-def render_node_hosts(node_hosts: str, host_aliases: Sequence[Mapping[str, Any]] = ()) -> str:
+def render_node_hosts(node_hosts: str, host_aliases: Sequence[HostAlias] = ()) -> str:
     """Write /etc/hosts of a pod on its node's network: the node's file and spec.hostAliases."""
     return "# Kubernetes-managed hosts file (host network).\n" + node_hosts + _render_host_aliases(host_aliases)
 
 
-def _render_host_aliases(host_aliases: Sequence[Mapping[str, Any]]) -> str:
+def _render_host_aliases(host_aliases: Sequence[HostAlias]) -> str:
     """Give one line per alias, all its names on it."""
     if not host_aliases:
         return ""
-    lines = ("\t".join((alias["ip"], *(alias.get("hostnames") or ()))) + "\n" for alias in host_aliases)
+    lines = ("\t".join((alias.ip, *alias.hostnames)) + "\n" for alias in host_aliases)
     return "\n# Entries added by HostAliases.\n" + "".join(lines)
 
 
@@ -189,15 +162,13 @@ def _cluster_searches(namespace: str, domain: str, node: Sequence[str]) -> tuple
     return tuple(dict.fromkeys((f"{namespace}.svc.{domain}", f"svc.{domain}", domain, *node)))
 
 
-def _merge(base: ResolvConf, config: Mapping[str, Any]) -> ResolvConf:
+def _merge(base: ResolvConf, config: DnsConfig) -> ResolvConf:
     """Append a dnsConfig without duplicates; its options replace those of the same name."""
-    if not config:
-        return base
     options = {name: value for name, _, value in (option.partition(":") for option in base.options)}
-    options |= {option["name"]: option.get("value") or "" for option in config.get("options") or ()}
+    options |= {name: value or "" for name, value in config.options}
     return ResolvConf(
-        tuple(dict.fromkeys((*base.nameservers, *(config.get("nameservers") or ())))),
-        tuple(dict.fromkeys((*base.searches, *(config.get("searches") or ())))),
+        tuple(dict.fromkeys(base.nameservers + config.nameservers)),
+        tuple(dict.fromkeys(base.searches + config.searches)),
         tuple(f"{name}:{value}" if value else name for name, value in options.items()),
     )
 

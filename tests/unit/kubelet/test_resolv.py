@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from klab.api.pod import HostAlias, Pod
 from klab.errors import KlabError
 from klab.kubelet.resolv import (
     ClusterDns,
@@ -20,26 +20,16 @@ from klab.kubelet.resolv import (
     render_resolv_conf,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 CLUSTER = ClusterDns(("10.96.0.10",), "cluster.local")
 EMPTY = ResolvConf()
 NODE = ResolvConf(("192.0.2.53",), ("corp.example",), ("timeout:1",))
 
 
-@dataclass(frozen=True)
-class FakePod:
-    name: str = "web-0"
-    namespace: str = "default"
-    hostname: str = ""
-    subdomain: str = ""
-    dns_policy: str = "ClusterFirst"
-    dns_config: Mapping[str, Any] = field(default_factory=dict)
-    host_network: bool = False
+def pod(**spec: Any) -> Pod:
+    return Pod.of({"metadata": {"name": spec.pop("name", "web-0"), "namespace": spec.pop("namespace", "default")}, "spec": spec})
 
 
-def text_of(pod: FakePod, cluster: ClusterDns = CLUSTER, node: ResolvConf = EMPTY) -> str:
+def text_of(pod: Pod, cluster: ClusterDns = CLUSTER, node: ResolvConf = EMPTY) -> str:
     return render_resolv_conf(plan_resolv_conf(pod, cluster, node)[0])
 
 
@@ -60,23 +50,21 @@ NODE_TEXT = "search corp.example\nnameserver 192.0.2.53\noptions timeout:1\n"
     ],
 )
 def test_dns_policy(policy: str, host_network: bool, expected: str) -> None:
-    assert expected == text_of(FakePod(dns_policy=policy, host_network=host_network), node=NODE)
+    assert expected == text_of(pod(dnsPolicy=policy, hostNetwork=host_network), node=NODE)
 
 
 def test_cluster_first_names_the_pods_own_namespace() -> None:
-    assert text_of(FakePod(namespace="shop")).startswith("search shop.svc.cluster.local svc.cluster.local cluster.local\n")
+    assert text_of(pod(namespace="shop")).startswith("search shop.svc.cluster.local svc.cluster.local cluster.local\n")
 
 
 def test_cluster_first_without_cluster_dns_falls_back_to_default_and_says_so() -> None:
-    conf, notes = plan_resolv_conf(FakePod(), ClusterDns(), NODE)
+    conf, notes = plan_resolv_conf(pod(), ClusterDns(), NODE)
     assert (conf, [note.reason for note in notes]) == (NODE, ["MissingClusterDNS"])
 
 
 def test_none_with_dns_config_has_only_that() -> None:
     config = {"nameservers": ["1.2.3.4"], "searches": ["a.example", "b.example"], "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}]}
-    assert (
-        text_of(FakePod(dns_policy="None", dns_config=config), node=NODE) == "search a.example b.example\nnameserver 1.2.3.4\noptions ndots:2 edns0\n"
-    )
+    assert text_of(pod(dnsPolicy="None", dnsConfig=config), node=NODE) == "search a.example b.example\nnameserver 1.2.3.4\noptions ndots:2 edns0\n"
 
 
 def test_dns_config_is_merged_without_duplicates_and_its_options_win() -> None:
@@ -87,24 +75,22 @@ def test_dns_config_is_merged_without_duplicates_and_its_options_win() -> None:
     }
     search = "search default.svc.cluster.local svc.cluster.local cluster.local x.example\n"
     expected = search + "nameserver 10.96.0.10\nnameserver 1.2.3.4\noptions ndots:1 rotate\n"
-    assert expected == text_of(FakePod(dns_config=config))
+    assert expected == text_of(pod(dnsConfig=config))
 
 
 def test_a_fourth_nameserver_is_left_out_with_an_event() -> None:
-    conf, notes = plan_resolv_conf(FakePod(dns_config={"nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"]}), CLUSTER, ResolvConf())
+    conf, notes = plan_resolv_conf(pod(dnsConfig={"nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"]}), CLUSTER, ResolvConf())
     assert conf.nameservers == ("10.96.0.10", "1.1.1.1", "2.2.2.2")
     assert [(note.reason, note.message.rpartition(": ")[2]) for note in notes] == [("DNSConfigForming", "10.96.0.10 1.1.1.1 2.2.2.2")]
 
 
 def test_search_paths_are_limited_by_number_length_and_sum() -> None:
-    conf, notes = plan_resolv_conf(FakePod(dns_config={"searches": [f"s{i}.example" for i in range(32)]}), CLUSTER, ResolvConf())
+    conf, notes = plan_resolv_conf(pod(dnsConfig={"searches": [f"s{i}.example" for i in range(32)]}), CLUSTER, ResolvConf())
     assert (len(conf.searches), conf.searches[-1], len(notes)) == (32, "s28.example", 1)
     long = ".".join(["x" * 60] * 4)
-    conf, notes = plan_resolv_conf(FakePod(dns_config={"searches": [long + "." + "y" * 60, "z.example"]}), CLUSTER, ResolvConf())
+    conf, notes = plan_resolv_conf(pod(dnsConfig={"searches": [long + "." + "y" * 60, "z.example"]}), CLUSTER, ResolvConf())
     assert (conf.searches[3:], len(notes)) == (("z.example",), 1)
-    conf, notes = plan_resolv_conf(
-        FakePod(dns_policy="None", dns_config={"searches": [f"{i:04}.{long[:-5]}" for i in range(10)]}), CLUSTER, ResolvConf()
-    )
+    conf, notes = plan_resolv_conf(pod(dnsPolicy="None", dnsConfig={"searches": [f"{i:04}.{long[:-5]}" for i in range(10)]}), CLUSTER, ResolvConf())
     assert (len(conf.searches), len(notes)) == (8, 1)
     assert len(" ".join(conf.searches)) <= 2048
 
@@ -117,35 +103,34 @@ def test_parse_resolv_conf() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pod", "as_fqdn", "expected"),
+    ("spec", "expected"),
     [
-        (FakePod(), False, PodName("web-0", "", "web-0")),
-        (FakePod(hostname="db"), False, PodName("db", "", "db")),
-        (FakePod(subdomain="nginx"), False, PodName("web-0", "nginx.default.svc.cluster.local", "web-0")),
-        (FakePod(hostname="db", subdomain="sub"), True, PodName("db", "sub.default.svc.cluster.local", "db.sub.default.svc.cluster.local")),
-        (FakePod(hostname="db"), True, PodName("db", "", "db")),
-        (FakePod(name="a" * 62 + ".bcd"), False, PodName("a" * 62, "", "a" * 62)),
-        (FakePod(name="a" * 70), False, PodName("a" * 63, "", "a" * 63)),
+        ({}, PodName("web-0", "", "web-0")),
+        ({"hostname": "db"}, PodName("db", "", "db")),
+        ({"subdomain": "nginx"}, PodName("web-0", "nginx.default.svc.cluster.local", "web-0")),
+        (
+            {"hostname": "db", "subdomain": "sub", "setHostnameAsFQDN": True},
+            PodName("db", "sub.default.svc.cluster.local", "db.sub.default.svc.cluster.local"),
+        ),
+        ({"hostname": "db", "setHostnameAsFQDN": True}, PodName("db", "", "db")),
+        ({"name": "a" * 62 + ".bcd"}, PodName("a" * 62, "", "a" * 62)),
+        ({"name": "a" * 70}, PodName("a" * 63, "", "a" * 63)),
     ],
 )
-def test_pod_name(pod: FakePod, as_fqdn: bool, expected: PodName) -> None:
-    assert expected == plan_pod_name(pod, "cluster.local", as_fqdn=as_fqdn)
-
-
-def test_hostname_override_has_no_domain() -> None:
-    assert PodName("me.example", "", "me.example") == plan_pod_name(FakePod(hostname="x", subdomain="y"), "cluster.local", override="me.example")
+def test_pod_name(spec: dict[str, Any], expected: PodName) -> None:
+    assert plan_pod_name(pod(**spec), "cluster.local") == expected
 
 
 def test_a_fqdn_longer_than_the_kernel_takes_is_refused() -> None:
     with pytest.raises(KlabError, match=r"64 characters is the max, 88 characters requested"):
-        plan_pod_name(FakePod(name="a" * 60, subdomain="b"), "cluster.local", as_fqdn=True)
+        plan_pod_name(pod(name="a" * 60, subdomain="b", setHostnameAsFQDN=True), "cluster.local")
 
 
 LOCAL = (
     "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n"
     "fe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
 )
-ALIASES = [{"ip": "127.0.0.1", "hostnames": ["foo.local", "bar.local"]}, {"ip": "10.1.2.3", "hostnames": ["foo.remote"]}]
+ALIASES = [HostAlias("127.0.0.1", ("foo.local", "bar.local")), HostAlias("10.1.2.3", ("foo.remote",))]
 ALIAS_LINES = "\n# Entries added by HostAliases.\n127.0.0.1\tfoo.local\tbar.local\n10.1.2.3\tfoo.remote\n"
 
 
