@@ -1,0 +1,57 @@
+"""Pod addresses out of a node's block, one after another as the host-local IPAM plugin hands them out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import ip_address
+
+from klab.cni.network import Block
+from klab.errors import KlabError
+
+
+def calc_reserved(plugin: str, block: Block, pinned: Collection[str] = ()) -> tuple[str, frozenset[str]]:
+    """Give the gateway of a block and the addresses that no pod gets.
+
+    Bridged networks keep network, broadcast and gateway addresses; the gateway is the block's first host, or its last one where a pod is pinned to
+    the first (10.20.9.1 in the Weave talk). Calico uses the whole block, of which tunl0 has the first address, and no gateway.
+    """
+    if plugin == "ipip":
+        return "", frozenset({str(block.network_address)})
+    first, last = block.network_address + 1, block.broadcast_address - 1
+    gateway = str(last if str(first) in pinned else first)
+    return gateway, frozenset({str(block.network_address), str(block.broadcast_address), gateway})
+
+
+class Pool:
+    """The free addresses of one block; the search goes on after the address given last, as host-local's does."""
+
+    def __init__(self, block: Block, reserved: Collection[str], used: Collection[str]) -> None:
+        """Start with what is reserved and what pods hold."""
+        self._block = block
+        self._reserved = frozenset(reserved)
+        self._taken = {address for address in used if ip_address(address) in block}
+        self._next = max((int(ip_address(address)) for address in self._taken), default=int(block.network_address) - 1) + 1
+
+    def take(self, owner: str) -> str:
+        """Give a free address; KlabError names the full block and its owner-to-be."""
+        start, size, offset = int(self._block.network_address), self._block.num_addresses, self._next - int(self._block.network_address)
+        for step in range(size):
+            address = str(ip_address(start + (offset + step) % size))
+            if address not in self._taken and address not in self._reserved:
+                self._taken.add(address)
+                self._next = int(ip_address(address)) + 1
+                return address
+        raise KlabError(f"no IP addresses available in range set: {self._block} for {owner}; all {size} are taken")
+
+    def claim(self, address: str, owner: str) -> str:
+        """Give the address that was asked for; KlabError where it is outside the block, reserved or taken."""
+        if ip_address(address) not in self._block:
+            raise KlabError(f"requested IP address {address} for {owner} is not in the node's block {self._block}")
+        if address in self._taken or address in self._reserved:
+            raise KlabError(f"requested IP address {address} for {owner} is not available in {self._block}")
+        self._taken.add(address)
+        return address
+
+    def release(self, address: str) -> None:
+        """Take an address back."""
+        self._taken.discard(address)
