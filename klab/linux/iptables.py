@@ -1,4 +1,4 @@
-"""iptables chains and rules as values, and the one `iptables-restore --noflush` text that turns one set of them into another.
+"""iptables chains and rules as values, and the one `iptables-restore --noflush` text that carries out a set of operations on them.
 
 A rule's text is what follows `-A CHAIN ` and is written exactly as `iptables-save` prints it (flags in its order, /32 on hosts, quoted comments):
 what was asked for can then be compared with what is there as text.
@@ -6,57 +6,185 @@ what was asked for can then be compared with what is there as text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+from klab.linux.diff import Operation
 from klab.linux.objects import Key, KernelObject, Qualify
 
 BUILTIN_CHAINS = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 
+_PLAIN_COMMENT = re.compile(r"[-_0-9A-Za-z]+")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chain(KernelObject):
-    """A chain of our own with all its rules, in order."""
+class _IptablesObject(KernelObject):
+    """Common part: the table, and the address family (4: iptables, 6: ip6tables)."""
+
+    table: str
+    family: int = 4
+
+    def head(self, q: Qualify) -> str:
+        """Give the beginning of each command line."""
+        return f"ip netns exec {q(self.netns)} {program(self.family)} -w -t {self.table}"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Say in the words of a key which table of which family is meant; IPv4 is plain."""
+        return (self.netns, self.table if self.family == 4 else f"{self.table}6")  # noqa: PLR2004 (the address family)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain(_IptablesObject):
+    """A chain of our own with all its rules, in order; whatever else is put into it goes with the next change."""
 
     rank = 9
-    table: str
     name: str
     rules: tuple[str, ...]
 
     @property
     def key(self) -> Key:
         """One name in one table."""
-        return ("Chain", self.netns, self.table, self.name)
+        return ("Chain", *self.place, self.name)
 
     def create(self, q: Qualify) -> tuple[str, ...]:
         """Make the chain and fill it."""
-        head = f"ip netns exec {q(self.netns)} iptables -w -t {self.table}"
+        head = self.head(q)
         return (f"{head} -N {self.name}", *(f"{head} -A {self.name} {rule}" for rule in self.rules))
 
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Empty the chain and remove it."""
-        head = f"ip netns exec {q(self.netns)} iptables -w -t {self.table}"
+        head = self.head(q)
         return (f"{head} -F {self.name}", f"{head} -X {self.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule(KernelObject):
-    """One rule in a chain that several objects share (KUBE-SERVICES, POSTROUTING); lower `order` stands earlier, equal ones by text."""
+class SharedChain(_IptablesObject):
+    """A chain of our own that several objects put rules into (KUBE-SERVICES): each is a Rule."""
+
+    rank = 9
+    name: str
+
+    @property
+    def key(self) -> Key:
+        """One name in one table."""
+        return ("SharedChain", *self.place, self.name)
+
+    def create(self, q: Qualify) -> tuple[str, ...]:
+        """Make the chain."""
+        return (f"{self.head(q)} -N {self.name}",)
+
+    def delete(self, q: Qualify) -> tuple[str, ...]:
+        """Empty the chain and remove it."""
+        head = self.head(q)
+        return (f"{head} -F {self.name}", f"{head} -X {self.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(_IptablesObject):
+    """One rule in a chain that several objects share.
+
+    A negative `order` puts it at the head of the chain, else it goes to the end; of those that are put there in one go the lower order stands earlier.
+    """
 
     rank = 10
-    table: str
     chain: str
     text: str
-    order: int = 0
+    order: int = field(default=0, compare=False)
 
     @property
     def key(self) -> Key:
         """A rule is its text."""
-        return ("Rule", self.netns, self.table, self.chain, self.text)
+        return ("Rule", *self.place, self.chain, self.text)
 
     def create(self, q: Qualify) -> tuple[str, ...]:
-        """Append it."""
-        return (f"ip netns exec {q(self.netns)} iptables -w -t {self.table} -A {self.chain} {self.text}",)
+        """Put it at the head or the end."""
+        return (f"{self.head(q)} {self.placed}",)
+
+    @property
+    def placed(self) -> str:
+        """Give the rule with the flag that puts it into its place."""
+        return f"{'-I' if self.order < 0 else '-A'} {self.chain} {self.text}"
 
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Delete it."""
-        return (f"ip netns exec {q(self.netns)} iptables -w -t {self.table} -D {self.chain} {self.text}",)
+        return (f"{self.head(q)} -D {self.chain} {self.text}",)
+
+
+def program(family: int) -> str:
+    """Name the program for an address family."""
+    return "iptables" if family == 4 else "ip6tables"  # noqa: PLR2004 (the address family)
+
+
+def comment(text: str) -> str:
+    """Give the comment match, quoted where iptables-save quotes (xtables_save_string)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'")
+    return f"-m comment --comment {text}" if _PLAIN_COMMENT.fullmatch(text) else f'-m comment --comment "{escaped}"'
+
+
+def probability(share: int) -> str:
+    """Give the statistic match that takes one packet in `share`: kube-proxy's ten digits in the kernel's steps of 2^-31."""
+    return f"-m statistic --mode random --probability {round(0x80000000 * float(f'{1 / share:.10f}')) / 0x80000000:.11f}"
+
+
+def host(address: str) -> str:
+    """Give a host as iptables-save prints it: 10.0.0.1/32, fd00::1/128."""
+    return f"{address}/128" if ":" in address else f"{address}/32"
+
+
+def render_restore(operations: Iterable[Operation]) -> str:
+    """Give the input of `iptables-restore --noflush` that carries out operations of one namespace and family as one transaction a table."""
+    tables: dict[str, list[Operation]] = {}
+    for step in operations:
+        if isinstance(step.object, _IptablesObject):
+            tables.setdefault(step.object.table, []).append(step)
+    lines = [line for table, steps in sorted(tables.items()) for line in (f"*{table}", *_table(steps), "COMMIT", "")]
+    return "\n".join(lines)
+
+
+def _table(steps: Sequence[Operation]) -> Iterator[str]:
+    """Declare (and so empty) the chains that are made, changed or removed, fill them, place the shared rules, remove what is no longer jumped to."""
+    chains = [step for step in steps if isinstance(step.object, Chain | SharedChain)]
+    rules = [step for step in steps if isinstance(step.object, Rule)]
+    for step in chains:
+        if step.verb != "change" or isinstance(step.object, Chain):
+            yield f":{_name(step)} - [0:0]"
+    emptied = {_name(step) for step in chains if step.verb == "delete"}
+    for step in rules:
+        if isinstance(step.object, Rule) and step.verb == "delete" and step.object.chain not in emptied:
+            yield f"-D {step.object.chain} {step.object.text}"
+    for step in chains:
+        if isinstance(step.object, Chain) and step.verb != "delete":
+            yield from (f"-A {step.object.name} {rule}" for rule in step.object.rules)
+    placed = sorted(
+        (step.object for step in rules if isinstance(step.object, Rule) and step.verb != "delete"), key=lambda rule: (rule.order, rule.text)
+    )
+    yield from (rule.placed for rule in reversed(placed) if rule.order < 0)
+    yield from (rule.placed for rule in placed if rule.order >= 0)
+    yield from (f"-X {name}" for name in sorted(emptied))
+
+
+def _name(step: Operation) -> str:
+    return step.object.name if isinstance(step.object, Chain | SharedChain) else ""
+
+
+def parse_save(text: str, netns: str, family: int = 4) -> Iterator[KernelObject]:
+    """Read what `iptables-save` prints: every chain of our own, as a Chain with its rules and as a SharedChain, and every rule as a Rule."""
+    table = ""
+    rules: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+            rules = {}
+        elif line.startswith(":"):
+            rules[line[1:].split(" ", 1)[0]] = []
+        elif line.startswith("-A "):
+            _flag, chain, *rest = line.split(" ", 2)
+            rules[chain].append(rest[0] if rest else "")
+        elif line == "COMMIT":
+            for chain, texts in rules.items():
+                if chain not in BUILTIN_CHAINS:
+                    yield Chain(netns=netns, table=table, family=family, name=chain, rules=tuple(texts))
+                    yield SharedChain(netns=netns, table=table, family=family, name=chain)
+                yield from (Rule(netns=netns, table=table, family=family, chain=chain, text=rule) for rule in texts)
