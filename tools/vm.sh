@@ -1,0 +1,80 @@
+#!/bin/bash
+# Runs a command as root on this machine's own file system, but under another kernel: tools/vm.sh uml|qemu COMMAND [ARG...]
+#   uml   Debian's user-mode-linux, an ordinary process: up in 4 seconds, one CPU; ipip, ip_vs, dummy, netem, but no nftables nat
+#   qemu  Debian's kernel by virtme-ng: everything is there; up in 30 seconds by emulation, in 3 where KVM starts it
+# The exit code is the command's. What it writes stays in the VM's memory, except below build/vm, which is shared.
+# VM_TIMEOUT (seconds, 900) ends it; nothing of it runs on, since it lives in a process namespace of its own.
+set -euo pipefail
+
+kernel=$1
+shift
+cd "$(dirname "$0")/.."
+repo=$PWD
+share=$repo/build/vm
+mkdir -p "$share"
+command="cd $(printf %q "$repo") && exec env PATH=$(printf %q "$repo/.venv/bin:$PATH") PYTHONDONTWRITEBYTECODE=1 CI=${CI:-} $(printf '%q ' "$@")"
+
+# Everything below a process namespace dies with its first process, whatever ends that one.
+run() { timeout --kill-after=5 "${VM_TIMEOUT:-900}" unshare --pid --fork --kill-child --mount-proc "$@"; }
+
+run_uml() {
+  work=$(mktemp -d --tmpdir klab-vm.XXXXXX)
+  trap 'rm -rf "$work"' EXIT
+  cat >"$work/command" <<GUEST
+#!/bin/bash
+$command
+GUEST
+  # The guest's root is this file system below a layer of memory; modules come from Debian's package.
+  cat >"$work/init" <<GUEST
+#!/bin/bash
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-dumb} LANG=C.UTF-8
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /lib/modules
+mkdir "/lib/modules/\$(uname -r)"
+mount --bind /usr/lib/uml/modules/* "/lib/modules/\$(uname -r)"
+modprobe -a overlay br_netfilter
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/{upper,work,root}
+mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root
+cd /mnt/root
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount -t devtmpfs devtmpfs dev
+mkdir -p dev/pts dev/shm
+mount -t devpts devpts dev/pts
+for memory in dev/shm run tmp; do mount -t tmpfs tmpfs \$memory; done
+mount --move /lib/modules lib/modules
+pivot_root . mnt
+umount --lazy /mnt
+mount -t hostfs -o "$share" none "$share"
+mount -t hostfs -o "$work" none /mnt
+ip link set lo up
+hostname klab-vm
+stty -onlcr </dev/tty1
+/mnt/command </dev/null >/dev/tty1 2>&1
+echo \$? >/mnt/status
+poweroff -f
+GUEST
+  chmod +x "$work/init" "$work/command"
+  run linux.uml mem=2G rootfstype=hostfs rootflags=/ rw init="$work/init" con=null con0=null,fd:1 con1=null,fd:3 3>&1 >"$work/console" 2>&1 </dev/null || true
+  [[ -s $work/status ]] || { tail -30 "$work/console" >&2; echo "vm.sh: the user-mode kernel ended before its command did; its last lines are above" >&2; exit 125; }
+  exit "$(<"$work/status")"
+}
+
+run_qemu() {
+  image=$(find /boot -name 'vmlinuz-*' | sort -V | tail -1)
+  export PATH=$repo/.venv/bin:$PATH
+  vng=(vng --run "$image" --user root --cpus "$(nproc)" --memory 2G --force-9p --rwdir="$share")
+  # A /dev/kvm is no promise: nested virtualisation may refuse a stock kernel.
+  if ! timeout --kill-after=1 20 "${vng[@]}" -- true &>/dev/null; then
+    vng+=(--disable-kvm)
+  fi
+  # By a pipe, since qemu opens what it writes to once more: a log file would begin anew.
+  run "${vng[@]}" -- "modprobe -a br_netfilter; $command" 2>&1 </dev/null | cat
+}
+
+case $kernel in
+  uml) run_uml ;;
+  qemu) run_qemu ;;
+  *) echo "usage: tools/vm.sh uml|qemu COMMAND [ARG...]" >&2; exit 2 ;;
+esac
