@@ -3,8 +3,8 @@
     python tools/generate_schema.py [VERSION]
 
 Needs `go`: the Go module k8s.io/kubernetes holds api/openapi-spec/swagger.json, and the enumerations (which the published
-document leaves out) in pkg/generated/openapi/zz_generated.openapi.go. Kept of each type: properties, types, required fields, enumerations, formats and
-merge keys; descriptions go. The result depends on VERSION alone.
+document leaves out) in pkg/generated/openapi/zz_generated.openapi.go. Kept of each type: properties, types, required fields,
+enumerations, formats and merge keys; descriptions go. The result depends on VERSION alone.
 """
 
 from __future__ import annotations
@@ -91,10 +91,7 @@ def prune(name: str, schema: Schema, enumerations: dict[tuple[str, str], list[st
 
 def prune_node(schema: Schema) -> Schema:
     """Give one node of a schema without its prose."""
-    if "$ref" in schema:
-        kept = {"$ref": short(definition_name(schema["$ref"]))}
-    else:
-        kept = {}
+    kept = {"$ref": short(definition_name(schema["$ref"]))} if "$ref" in schema else {}
     kept |= {key: schema[key] for key in KEPT if key in schema}
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), dict):

@@ -39,7 +39,7 @@ class Underlay:
     subnets: tuple[Subnet, ...] = (Subnet(IPv4Network("172.18.0.0/24"), IPv4Address("172.18.0.1")),)
     interface: str = "eth0"
     mtu: int = 1500
-    client: Interface = IPv4Interface("203.0.113.10/24")
+    client: Interface = field(default_factory=lambda: IPv4Interface("203.0.113.10/24"))
 
     @property
     def client_gateway(self) -> Address:
@@ -162,7 +162,6 @@ class Lab:
             "network": {
                 "plugin": network.plugin,
                 "podCIDR": _joined(network.pod_cidrs),
-                "nodeMask": network.node_masks[0],
                 "vni": network.vni,
                 "port": network.port,
                 "cniBin": network.cni_bin,
@@ -179,8 +178,8 @@ class Lab:
         }
         if others:
             spec["underlay"]["subnets"] = [_subnet_object(subnet) for subnet in others]
-        if len(network.node_masks) > 1:
-            spec["network"]["nodeMaskIPv6"] = network.node_masks[1]
+        for cidr, mask in zip(network.pod_cidrs, network.node_masks, strict=True):
+            spec["network"]["nodeMask" if cidr.version == 4 else "nodeMaskIPv6"] = mask  # noqa: PLR2004
         optional = {"mtu": network.mtu, "bridge": network.bridge, "cniConf": network.cni_conf}
         spec["network"] |= {name: value for name, value in optional.items() if value is not None}
         return {"apiVersion": API_VERSION, "kind": "Lab", "metadata": {"name": self.name}, "spec": spec}
