@@ -35,16 +35,16 @@ def calc_wire(underlay: Underlay, node: str, address: str) -> Wire:
 
 def plan_surroundings(underlay: Underlay) -> list[KernelObject]:
     """Plan fabric, router and client, without any node."""
-    world = underlay.client
+    world, gateway = underlay.client, str(underlay.client_gateway)
     planned: list[KernelObject] = [
         Netns(netns=names.FABRIC, why="underlay switch"),
         Netns(netns=names.ROUTER, why="underlay router"),
         Netns(netns=names.CLIENT, why="the client outside"),
         Veth(netns=names.ROUTER, name=OUTSIDE_INTERFACE, peer_netns=names.CLIENT, peer="eth0", mtu=underlay.mtu, why="way to the world"),
         Sysctl(netns=names.ROUTER, name="net/ipv4/ip_forward", value="1", why="underlay router"),
-        Address(netns=names.ROUTER, dev=OUTSIDE_INTERFACE, cidr=f"{world.gateway}/{world.cidr.prefixlen}", why="way to the world"),
-        Address(netns=names.CLIENT, dev="eth0", cidr=f"{world.address}/{world.cidr.prefixlen}", why="the client outside"),
-        Route(netns=names.CLIENT, dst="default", via=str(world.gateway), dev="eth0", why="the client outside"),
+        Address(netns=names.ROUTER, dev=OUTSIDE_INTERFACE, cidr=f"{gateway}/{world.network.prefixlen}", why="way to the world"),
+        Address(netns=names.CLIENT, dev="eth0", cidr=str(world), why="the client outside"),
+        Route(netns=names.CLIENT, dst="default", via=gateway, dev="eth0", why="the client outside"),
         *_rp_filter_off(names.ROUTER),
         *_rp_filter_off(names.CLIENT),
     ]
