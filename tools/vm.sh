@@ -3,7 +3,7 @@
 #   uml   Debian's user-mode-linux, an ordinary process: up in 4 seconds, one CPU; ipip, ip_vs, dummy, netem, but no nftables nat
 #   qemu  Debian's kernel by virtme-ng: everything is there; up in 30 seconds by emulation, in 3 where KVM starts it
 # The exit code is the command's. What it writes stays in the VM's memory, except below build/vm, which is shared.
-# VM_TIMEOUT (seconds, 900) ends it; nothing of it runs on, since it lives in a process namespace of its own.
+# Installs the packages it needs. VM_TIMEOUT (seconds, 900) ends it; nothing of it runs on, since it lives in a process namespace of its own.
 set -euo pipefail
 
 kernel=$1
@@ -12,12 +12,15 @@ cd "$(dirname "$0")/.."
 repo=$PWD
 share=$repo/build/vm
 mkdir -p "$share"
+terminal=dumb
+[[ -t 1 ]] && terminal=$TERM
 command="cd $(printf %q "$repo") && exec env PATH=$(printf %q "$repo/.venv/bin:$PATH") PYTHONDONTWRITEBYTECODE=1 CI=${CI:-} $(printf '%q ' "$@")"
 
 # Everything below a process namespace dies with its first process, whatever ends that one.
 run() { timeout --kill-after=5 "${VM_TIMEOUT:-900}" unshare --pid --fork --kill-child --mount-proc "$@"; }
 
 run_uml() {
+  tools/apt.sh user-mode-linux kmod
   work=$(mktemp -d --tmpdir klab-vm.XXXXXX)
   trap 'rm -rf "$work"' EXIT
   cat >"$work/command" <<GUEST
@@ -27,7 +30,7 @@ GUEST
   # The guest's root is this file system below a layer of memory; modules come from Debian's package.
   cat >"$work/init" <<GUEST
 #!/bin/bash
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-dumb} LANG=C.UTF-8
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=$terminal LANG=C.UTF-8
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /lib/modules
 mkdir "/lib/modules/\$(uname -r)"
@@ -61,8 +64,23 @@ GUEST
   exit "$(<"$work/status")"
 }
 
+# The kernel is unpacked below build and not installed: whoever tests has a kernel to boot from.
+fetch_kernel() {
+  [[ -d build/kernel ]] && return
+  mkdir build/kernel.part
+  (
+    cd build/kernel.part
+    apt-get -qq download "$(apt-cache depends "linux-image-$(dpkg --print-architecture)" | sed -n 's/.*Depends: //p')" 2>/dev/null
+    dpkg-deb --extract ./*.deb .
+    rm ./*.deb
+  )
+  mv build/kernel.part build/kernel
+}
+
 run_qemu() {
-  image=$(find /boot -name 'vmlinuz-*' | sort -V | tail -1)
+  tools/apt.sh qemu-system-x86 busybox-static kmod
+  fetch_kernel
+  image=$(echo "$repo"/build/kernel/boot/vmlinuz-*)
   export PATH=$repo/.venv/bin:$PATH
   vng=(vng --run "$image" --user root --cpus "$(nproc)" --memory 2G --force-9p --rwdir="$share")
   # A /dev/kvm is no promise: nested virtualisation may refuse a stock kernel.

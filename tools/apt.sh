@@ -1,0 +1,30 @@
+#!/bin/bash
+# Installs those of the named Debian packages that are missing: tools/apt.sh PACKAGE...
+# No service of theirs is started or enabled. Quiet where nothing is missing; the whole log where apt fails.
+set -euo pipefail
+
+missing=()
+for package in "$@"; do
+  [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then exit 0; fi
+if ((EUID != 0)); then exec sudo "$0" "${missing[@]}"; fi
+
+echo "installing ${missing[*]}" >&2
+log=$(mktemp)
+policy=
+trap 'rm -f "$log" $policy' EXIT
+if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+  policy=/usr/sbin/policy-rc.d
+  printf '#!/bin/sh\nexit 101\n' >$policy  # Debian policy 9.3.3: 101 forbids a package to start its service
+  chmod +x $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+if ! { apt-get update && apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+  cat "$log" >&2
+  echo "tools/apt.sh: apt-get could not install ${missing[*]}; its words are above" >&2
+  exit 1
+fi
+if command -v systemctl >/dev/null; then
+  dpkg --listfiles "${missing[@]}" | sed -nE 's#^(/usr)?/lib/systemd/system/([^@/]+\.service)$#\2#p' | xargs --no-run-if-empty systemctl disable --quiet 2>>"$log"
+fi
