@@ -25,6 +25,5 @@ if ! { apt-get update && apt-get install --yes --no-install-recommends -o DPkg::
   echo "tools/apt.sh: apt-get could not install ${missing[*]}; its words are above" >&2
   exit 1
 fi
-if command -v systemctl >/dev/null; then
-  dpkg --listfiles "${missing[@]}" | sed -nE 's#^(/usr)?/lib/systemd/system/([^@/]+\.service)$#\2#p' | xargs --no-run-if-empty systemctl disable --quiet 2>>"$log"
-fi
+dpkg --listfiles "${missing[@]}" | sed -nE 's#^/etc/init\.d/(.+)$#\1#p; s#^(/usr)?/lib/systemd/system/([^@/]+)\.service$#\2#p' | sort --unique |
+  while read -r service; do update-rc.d "$service" disable >>"$log" 2>&1; done

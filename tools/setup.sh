@@ -41,11 +41,11 @@ install_venv() {
 install_command() {
   if [[ $(readlink /usr/local/bin/klab) == "$PWD/.venv/bin/klab" ]]; then return; fi
   echo "installing /usr/local/bin/klab and its completion for bash, zsh and fish" >&2
-  as_root ln --symbolic --force --no-target-directory "$PWD/.venv/bin/klab" /usr/local/bin/klab
   local shell
   for shell in bash:bash-completion/completions/klab zsh:zsh/site-functions/_klab fish:fish/vendor_completions.d/klab.fish; do
     _KLAB_COMPLETE=source_${shell%%:*} .venv/bin/klab | as_root install -D --mode 644 /dev/stdin "/usr/local/share/${shell#*:}"
   done
+  as_root ln --symbolic --force --no-target-directory "$PWD/.venv/bin/klab" /usr/local/bin/klab
 }
 
 case ${1:-} in
