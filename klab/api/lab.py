@@ -5,7 +5,7 @@ Addresses are `ipaddress` objects of either family; where dual stack gives two, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_interface, ip_network
 from typing import Any
@@ -190,26 +190,25 @@ def first_address(network: Net) -> Address:
     return network[1] if network.num_addresses > 2 else network[0]  # noqa: PLR2004
 
 
-def next_address(network: Net, taken: Iterable[Address]) -> Address | None:
-    """Give the first host address of `network` that is not in `taken`, None when it is full."""
+def free_addresses(network: Net, taken: Iterable[Address]) -> Iterator[Address]:
+    """Walk over the host addresses of `network` that are not in `taken`."""
     used = set(taken)
-    return next((address for address in network.hosts() if address not in used), None)
+    return (address for address in network.hosts() if address not in used)
 
 
-def next_block(cidr: Net, mask: int, taken: Iterable[Net]) -> Net | None:
-    """Give the first block of prefix length `mask` in `cidr` that overlaps none of `taken`, None when there is none.
+def free_blocks(cidr: Net, mask: int, taken: Iterable[Net]) -> Iterator[Net]:
+    """Walk over the blocks of prefix length `mask` in `cidr` that overlap none of `taken`.
 
     As kube-controller-manager's node IPAM (pkg/controller/nodeipam/ipam/cidrset) gives out spec.podCIDR.
     """
-    used = sorted((block for block in taken if block.version == cidr.version and block.overlaps(cidr)), key=lambda block: int(block[0]))
+    used = sorted((int(block[0]), int(block[-1])) for block in taken if block.version == cidr.version and block.overlaps(cidr))
     size = 1 << (cidr.max_prefixlen - mask)
-    start, end = int(cidr[0]), int(cidr[-1])
-    for block in used:
-        if start + size <= int(block[0]):
-            break
-        after = int(block[-1]) + 1
-        start = max(start, -(-after // size) * size)
-    return ip_network((start, mask)) if mask >= cidr.prefixlen and start + size - 1 <= end else None
+    start = int(cidr[0])
+    for first, last in [*used, (int(cidr[-1]) + 1, 0)]:
+        while start + size <= first:
+            yield ip_network((cidr[start - int(cidr[0])], mask))
+            start += size
+        start = max(start, -(-(last + 1) // size) * size)
 
 
 def interface_of(address: Address, network: Net) -> Interface:
