@@ -57,8 +57,10 @@ def parse_yaml(text: str, first_line: int = 0) -> list[Any]:
     loader = _Loader(text)
     try:
         values = []
-        while (node := loader.get_node()) is not None:
-            values.append(_Values(first_line).value(node)[0])
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None:
+                values.append(_Values(first_line).value(node)[0])
     except yaml.MarkedYAMLError as error:
         place = _place(error.problem_mark, first_line) if error.problem_mark else ""
         context = f" ({error.context})" if error.context else ""
