@@ -139,7 +139,7 @@ class Store:
     ) -> None:
         """Open the store with what the journal holds (None: memory only) and compact the journal; KlabError where a record is unreadable."""
         self._journal = journal
-        self._now = now
+        self._clock = now
         self._new_uid = new_uid
         self._new_suffix = new_suffix
         self._tables: dict[tuple[str, str], dict[str, dict[str, dict[str, Any]]]] = {}  # (group, plural) -> namespace -> name -> object
@@ -161,6 +161,10 @@ class Store:
     def revision(self) -> int:
         """Give the revision of the last write."""
         return self._revision
+
+    def now(self) -> str:
+        """Give the time, as timestamps of objects have it."""
+        return render_time(self._clock())
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """Give one object; NotFoundError `pods "web" not found`."""
@@ -192,11 +196,11 @@ class Store:
         given = obj.get("metadata") or {}
         home = _home(resource, given.get("namespace"))
         table = self._table(resource, home)
-        name = given.get("name") or self._generate_name(resource, given, table)
+        name = given.get("name") or self.generate_name(resource, given)
         if name in table:
             raise AlreadyExistsError(f'{resource.qualified} "{name}" already exists')
         metadata = {key: value for key, value in given.items() if key not in SERVER_FIELDS}
-        metadata |= {"name": name, "uid": self._new_uid(), "creationTimestamp": render_time(self._now())}
+        metadata |= {"name": name, "uid": self._new_uid(), "creationTimestamp": self.now()}
         if resource.namespaced:
             metadata["namespace"] = home
         else:
@@ -215,7 +219,7 @@ class Store:
         """
         given = obj.get("metadata") or {}
         old = self.get(resource, given.get("namespace"), given.get("name", ""))
-        _check_preconditions(resource, old, given.get("uid"), given.get("resourceVersion"))
+        check_preconditions(resource, old, given.get("uid"), given.get("resourceVersion"))
         if subresource == "status":
             new = {key: value for key, value in old.items() if key != "status"}
             if "status" in obj:
@@ -252,14 +256,14 @@ class Store:
         its last finalizer, or with a second delete without grace. A deletion under way can be hastened, not slowed down.
         """
         old = self.get(resource, namespace, name)
-        _check_preconditions(resource, old, uid, resource_version)
+        check_preconditions(resource, old, uid, resource_version)
         seconds = _calc_grace(resource, old, grace)
         if seconds == 0 and not _finalizers(old):
             return self._drop(resource, old, old)
         stored = old["metadata"]
         if "deletionTimestamp" in stored and seconds >= stored.get("deletionGracePeriodSeconds", 0):
             return old
-        metadata = {**stored, "deletionTimestamp": render_time(self._now() + timedelta(seconds=seconds)), "deletionGracePeriodSeconds": seconds}
+        metadata = {**stored, "deletionTimestamp": render_time(self._clock() + timedelta(seconds=seconds)), "deletionGracePeriodSeconds": seconds}
         if "generation" in metadata:
             metadata["generation"] += 1
         new = {**old, "metadata": metadata}
@@ -272,6 +276,17 @@ class Store:
         old = self._table(resource, _home(resource, namespace)).get(name)
         if old is not None:
             self._drop(resource, old, old)
+
+    def generate_name(self, resource: Resource, metadata: dict[str, Any]) -> str:
+        """Give a free name that starts with metadata.generateName; InvalidManifestError without one."""
+        base: str | None = metadata.get("generateName")
+        if not base:
+            raise InvalidManifestError([Fault("", "metadata.name", "Required value: name or generateName is required")])
+        table = self._table(resource, _home(resource, metadata.get("namespace")))
+        for _ in range(8):
+            if (name := base[:NAME_BASE] + self._new_suffix()) not in table:
+                return name
+        raise AlreadyExistsError(f'{resource.qualified} "{name}" already exists, the server was not able to generate a unique name for the object')
 
     @contextmanager
     def batch(self, *, dry_run: bool = False) -> Iterator[None]:
@@ -321,16 +336,6 @@ class Store:
     def _table(self, resource: Resource, home: str) -> dict[str, dict[str, Any]]:
         """Give the objects of a resource in a namespace ("" for cluster-scoped ones) by name."""
         return self._tables.setdefault((resource.group, resource.plural), {}).setdefault(home, {})
-
-    def _generate_name(self, resource: Resource, metadata: dict[str, Any], table: dict[str, dict[str, Any]]) -> str:
-        """Give a free name that starts with metadata.generateName; InvalidManifestError without one."""
-        base: str | None = metadata.get("generateName")
-        if not base:
-            raise InvalidManifestError([Fault(resource.kind, "metadata.name", "Required value: name or generateName is required")])
-        for _ in range(8):
-            if (name := base[:NAME_BASE] + self._new_suffix()) not in table:
-                return name
-        raise AlreadyExistsError(f'{resource.qualified} "{name}" already exists, the server was not able to generate a unique name for the object')
 
     def _put(self, kind: EventType, resource: Resource, new: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
         """Store a new mapping (whose metadata is fresh or that of `old`) at the next revision."""
@@ -467,7 +472,7 @@ def _finalizers(obj: dict[str, Any]) -> Sequence[str]:
     return found + (obj["spec"].get("finalizers") or []) if obj["kind"] == "Namespace" and obj.get("spec") else found
 
 
-def _check_preconditions(resource: Resource, old: dict[str, Any], uid: str | None, resource_version: str | None) -> None:
+def check_preconditions(resource: Resource, old: dict[str, Any], uid: str | None, resource_version: str | None) -> None:
     """Raise ConflictError where the stored object is not the one, or not at the version, that the writer means."""
     stored, subject = old["metadata"], f'Operation cannot be fulfilled on {resource.qualified} "{old["metadata"]["name"]}"'
     if uid and uid != stored["uid"]:
