@@ -44,7 +44,7 @@ class LoadBalancerIngress:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service with the API server's defaults filled in; `cluster_ips` is () for ExternalName and for one not yet allocated, ("None",) when headless."""
+    """A service with the API server's defaults; `cluster_ips` is () for ExternalName and for one not yet allocated, ("None",) when headless."""
 
     meta: Meta
     type: str

@@ -7,11 +7,12 @@ what was asked for can then be compared with what is there as text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from klab.linux.diff import Operation
-from klab.linux.objects import Key, KernelObject, Qualify
+from klab.linux.objects import KernelObject, Key, Qualify
+from klab.linux.steps import objects
 
 BUILTIN_CHAINS = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 
@@ -85,7 +86,7 @@ class SharedChain(_IptablesObject):
 class Rule(_IptablesObject):
     """One rule in a chain that several objects share.
 
-    A negative `order` puts it at the head of the chain, else it goes to the end; of those that are put there in one go the lower order stands earlier.
+    A negative `order` puts it at the head of the chain, else it goes to the end; of those put there in one go the lower order stands earlier.
     """
 
     rank = 10
@@ -133,7 +134,7 @@ def host(address: str) -> str:
     return f"{address}/128" if ":" in address else f"{address}/32"
 
 
-def render_restore(operations: Iterable[Operation]) -> str:
+def render_restore(operations: Sequence[Operation]) -> str:
     """Give the input of `iptables-restore --noflush` that carries out operations of one namespace and family as one transaction a table."""
     tables: dict[str, list[Operation]] = {}
     for step in operations:
@@ -145,28 +146,16 @@ def render_restore(operations: Iterable[Operation]) -> str:
 
 def _table(steps: Sequence[Operation]) -> Iterator[str]:
     """Declare (and so empty) the chains that are made, changed or removed, fill them, place the shared rules, remove what is no longer jumped to."""
-    chains = [step for step in steps if isinstance(step.object, Chain | SharedChain)]
-    rules = [step for step in steps if isinstance(step.object, Rule)]
-    for step in chains:
-        if step.verb != "change" or isinstance(step.object, Chain):
-            yield f":{_name(step)} - [0:0]"
-    emptied = {_name(step) for step in chains if step.verb == "delete"}
-    for step in rules:
-        if isinstance(step.object, Rule) and step.verb == "delete" and step.object.chain not in emptied:
-            yield f"-D {step.object.chain} {step.object.text}"
-    for step in chains:
-        if isinstance(step.object, Chain) and step.verb != "delete":
-            yield from (f"-A {step.object.name} {rule}" for rule in step.object.rules)
-    placed = sorted(
-        (step.object for step in rules if isinstance(step.object, Rule) and step.verb != "delete"), key=lambda rule: (rule.order, rule.text)
-    )
+    removed = [item.name for item in objects(steps, Chain, "delete")] + [item.name for item in objects(steps, SharedChain, "delete")]
+    filled = objects(steps, Chain, "create", "change")
+    declared = [*removed, *(item.name for item in objects(steps, SharedChain, "create")), *(item.name for item in filled)]
+    yield from (f":{name} - [0:0]" for name in declared)
+    yield from (f"-D {rule.chain} {rule.text}" for rule in objects(steps, Rule, "delete") if rule.chain not in removed)
+    yield from (f"-A {item.name} {rule}" for item in filled for rule in item.rules)
+    placed = sorted(objects(steps, Rule, "create", "change"), key=lambda rule: (rule.order, rule.text))
     yield from (rule.placed for rule in reversed(placed) if rule.order < 0)
     yield from (rule.placed for rule in placed if rule.order >= 0)
-    yield from (f"-X {name}" for name in sorted(emptied))
-
-
-def _name(step: Operation) -> str:
-    return step.object.name if isinstance(step.object, Chain | SharedChain) else ""
+    yield from (f"-X {name}" for name in removed)
 
 
 def parse_save(text: str, netns: str, family: int = 4) -> Iterator[KernelObject]:

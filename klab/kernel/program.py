@@ -1,0 +1,32 @@
+"""Runs the programs that klab needs of the machine: found in the system's directories too, their failures with line and stderr."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+
+from klab.errors import CommandFailedError, MissingError
+
+_SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin"
+_PACKAGES = {"nft": "nftables", "ipset": "ipset", "conntrack": "conntrack"}
+
+
+@cache
+def find(name: str) -> str:
+    """Give the path of a program; MissingError with the command that installs it where there is none."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_DIRECTORIES}")
+    if path is None:
+        package = _PACKAGES.get(name, "iptables" if "tables" in name else name)
+        raise MissingError(f"klab needs the program {name}, which this machine does not have; install it with `apt-get install {package}`")
+    return path
+
+
+def run(command: Sequence[str], stdin: str = "") -> str:
+    """Run a program in the calling thread's namespaces and give its output; CommandFailedError where it ends badly."""
+    done = subprocess.run([find(command[0]), *command[1:]], input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CommandFailedError(command, done.returncode, done.stderr or done.stdout)
+    return done.stdout
