@@ -11,9 +11,14 @@ if ((${#missing[@]} == 0)); then exit 0; fi
 if ((EUID != 0)); then exec sudo "$0" "${missing[@]}"; fi
 
 echo "installing ${missing[*]}" >&2
+# What starts with the machine, as links of the two ways to say so.
+list_enabled() { find /etc -path '/etc/rc2.d/S*' -o -path '/etc/systemd/system/*.wants/*' | sort; }
+
 log=$(mktemp)
+before=$(mktemp)
 policy=
-trap 'rm -f "$log" $policy' EXIT
+trap 'rm -f "$log" "$before" $policy' EXIT
+list_enabled >"$before"
 if [[ ! -e /usr/sbin/policy-rc.d ]]; then
   policy=/usr/sbin/policy-rc.d
   printf '#!/bin/sh\nexit 101\n' >$policy  # Debian policy 9.3.3: 101 forbids a package to start its service
@@ -25,5 +30,9 @@ if ! { apt-get update && apt-get install --yes --no-install-recommends -o DPkg::
   echo "tools/apt.sh: apt-get could not install ${missing[*]}; its words are above" >&2
   exit 1
 fi
-dpkg --listfiles "${missing[@]}" | sed -nE 's#^/etc/init\.d/(.+)$#\1#p; s#^(/usr)?/lib/systemd/system/([^@/]+)\.service$#\2#p' | sort --unique |
-  while read -r service; do update-rc.d "$service" disable >>"$log" 2>&1; done
+comm -13 "$before" <(list_enabled) | while read -r link; do
+  case $link in
+    /etc/rc2.d/S*) update-rc.d "${link#/etc/rc2.d/S??}" disable ;;
+    *) rm --force "$link" ;;
+  esac
+done
