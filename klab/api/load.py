@@ -40,9 +40,9 @@ def collect(sources: Sequence[str], stdin: TextIO | None = None, registry: Regis
     faults: list[Fault] = []
     for name, data in _read_all(sources, stdin, faults):
         before = len(documents), len(faults)
-        for number, value in enumerate(_parse(name, data, faults), 1):
-            for where, item in _flatten(f"{name}, document {number}", value):
-                _recognise(where, item, registry, documents, faults)
+        for where, value in _parse(name, data, faults):
+            for place, item in _flatten(where, value):
+                _recognise(place, item, registry, documents, faults)
         if (len(documents), len(faults)) == before:
             faults.append(Fault(name, "", "there is no object in it"))
     if not documents and not faults:
@@ -107,22 +107,26 @@ def _decoded(name: str, data: bytes, faults: list[Fault]) -> Iterator[tuple[str,
             faults.append(Fault(name, "", f"not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start}; a binary file?"))
 
 
-def _parse(name: str, text: str, faults: list[Fault]) -> Iterator[Any]:
-    """Give the values in `text`; a document with a syntax error becomes a fault, the others are still read."""
+def _parse(name: str, text: str, faults: list[Fault]) -> Iterator[tuple[str, Any]]:
+    """Give (place, value) of each document in `text`; one with a syntax error becomes a fault, the others are still read."""
     if text.lstrip().startswith("{"):
         try:
             values = parse_json(text)
         except TextError as error:
-            faults.append(Fault(name, "", str(error)))
+            faults.append(Fault(name, "", f"error parsing JSON: {error}"))
             return
         if values is not None:
-            yield from values
+            yield from ((f"{name}, document {number}", value) for number, value in enumerate(values, 1))
             return
+    number = 0
     for first_line, part in split_documents(text):
         try:
-            yield from parse_yaml(part, first_line)
+            for value in parse_yaml(part, first_line):
+                number += 1
+                yield f"{name}, document {number}", value
         except TextError as error:
-            faults.append(Fault(name, "", f"error parsing YAML: {error}"))
+            number += 1
+            faults.append(Fault(f"{name}, document {number}", "", f"error parsing YAML: {error}"))
 
 
 def _flatten(where: str, value: Any) -> Iterator[tuple[str, Any]]:
