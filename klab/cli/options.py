@@ -1,0 +1,44 @@
+"""Options that several verbs have, with kubectl's names."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from klab.cli import complete
+
+Lab = Annotated[str | None, typer.Option("--lab", metavar="NAME", help="The lab to work with; default: the only one.", autocompletion=complete.lab)]
+Namespace = Annotated[
+    str | None,
+    typer.Option("-n", "--namespace", metavar="NAME", help="The namespace to work in; default: default.", autocompletion=complete.namespace),
+]
+AllNamespaces = Annotated[bool, typer.Option("-A", "--all-namespaces", help="Work in all namespaces.")]
+Selector = Annotated[
+    str | None,
+    typer.Option("-l", "--selector", metavar="QUERY", help="Choose by labels: 'app=web,tier!=db,env in (a,b),x,!y'."),
+]
+FieldSelector = Annotated[
+    str | None, typer.Option("--field-selector", metavar="QUERY", help="Choose by fields: 'status.phase=Running,spec.nodeName!=node1'.")
+]
+Filenames = Annotated[list[str] | None, typer.Option("-f", "--filename", metavar="FILE", help="A manifest, a folder of manifests, or - for stdin.")]
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="FILE", hidden=True, autocompletion=complete.path),
+]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KIND[/NAME]", hidden=True, autocompletion=complete.kind_or_name),
+]
+Output = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        help="wide, yaml, json, name, custom-columns=HEADER:.path, jsonpath={.path}.",
+        autocompletion=complete.output,
+    ),
+]
+DataOutput = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="json or yaml.", autocompletion=complete.data_output)]
+Container = Annotated[str | None, typer.Option("-c", "--container", metavar="NAME", help="The container; default: the pod's first.")]

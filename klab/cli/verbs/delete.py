@@ -1,0 +1,187 @@
+"""Delete objects, by name, by label, or those of manifests.
+
+Waits until they are gone, as `kubectl delete` does, unless `--wait=false`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from klab.api.resources import Resource
+from klab.cli import options
+from klab.cli.backend import Api
+from klab.cli.render import out_line, print_error, warn
+from klab.cli.session import api_of, namespace_given, namespace_of
+from klab.cli.sources import load_objects, sources_of
+from klab.cli.targets import check_selection, parse_targets
+from klab.errors import KlabError, NotFoundError, UsageError
+
+SECTION = "Objects"
+
+
+@dataclass(frozen=True, slots=True)
+class _Victim:
+    """One object that shall go."""
+
+    resource: Resource
+    namespace: str | None
+    name: str
+
+
+def command(  # noqa: PLR0913 - kubectl's options
+    ctx: typer.Context,
+    *,
+    words: options.Words = None,
+    filenames: options.Filenames = None,
+    namespace: options.Namespace = None,
+    all_namespaces: options.AllNamespaces = False,
+    selector: options.Selector = None,
+    field_selector: options.FieldSelector = None,
+    every: Annotated[bool, typer.Option("--all", help="Delete all objects of the kind.")] = False,
+    grace_period: Annotated[int, typer.Option("--grace-period", metavar="SECONDS", help="Time to end well; default: the pod's own.")] = -1,
+    force: Annotated[bool, typer.Option("--force", help="Do not wait for the pod to end; with --grace-period=0.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="The same as --grace-period=1.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the objects are gone.")] = True,
+    cascade: Annotated[
+        str, typer.Option("--cascade", metavar="background|foreground|orphan", help="What becomes of the objects that belong to it.")
+    ] = "background",
+    ignore_not_found: Annotated[bool, typer.Option("--ignore-not-found", help="Exit with 0 if an object does not exist.")] = False,
+    output_format: Annotated[str, typer.Option("-o", "--output", metavar="name", help="With `name`, print kind/name alone.")] = "",
+    lab: options.Lab = None,
+) -> int:
+    """Delete objects.
+
+    For example:
+      klab delete pod web-1 web-2
+      klab delete pod/web-1 svc/web
+      klab delete -f web.yaml
+      klab delete pods -l app=web
+      klab delete pods --all
+    """
+    grace = _grace(grace_period, force, now)
+    if output_format not in ("", "name"):
+        raise UsageError(f"unexpected -o output mode: {output_format}. We only support '-o name'")
+    if cascade not in ("background", "foreground", "orphan"):
+        raise UsageError(f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"')
+    if every and (selector or field_selector):
+        raise UsageError("cannot set --all and --selector or --field-selector at the same time")
+    if filenames and words:
+        raise UsageError("files are named with -f, so no kinds or names may be given")
+    api = api_of(ctx, lab)
+    home = None if all_namespaces else namespace_of(ctx, namespace)
+    if filenames:
+        victims = _of_files(api, sources_of(None, filenames), namespace_given(ctx, namespace))
+    else:
+        victims = _of_words(api, words or (), home, _Choice(every, selector or "", field_selector or ""))
+    if not victims:
+        out_line("No resources found")
+    if force and grace == 0:
+        warn(
+            "Immediate deletion does not wait for confirmation that the running resource has been terminated. "
+            "The resource may continue to run on the cluster indefinitely."
+        )
+    lenient = ignore_not_found or every or bool(selector or field_selector)
+    errors = _delete(api, victims, _Manner(grace, cascade.capitalize(), wait, output_format == "name", lenient))
+    for error in errors:
+        print_error(str(error))
+    return errors[0].exit_code if errors else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which objects of a kind, where no names are given."""
+
+    every: bool
+    selector: str
+    fields: str
+
+    def __bool__(self) -> bool:
+        return bool(self.every or self.selector or self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How to delete."""
+
+    grace: int | None
+    propagation: str
+    wait: bool
+    names_only: bool
+    lenient: bool
+
+
+def _grace(period: int, force: bool, now: bool) -> int | None:
+    """Give the grace period in seconds; None leaves it to the pod. 0 is for `--force` alone, as kubectl has it."""
+    if now:
+        if period != -1:
+            raise UsageError("--now and --grace-period cannot be specified together")
+        period = 1
+    if force and period > 0:
+        raise UsageError("--force and --grace-period greater than 0 cannot be specified together")
+    if period < 0:
+        return 0 if force else None
+    return period if force else max(period, 1)
+
+
+def _of_files(api: Api, sources: Sequence[str], given: str | None) -> list[_Victim]:
+    documents = load_objects(api, sources, sys.stdin, given)
+    return [
+        _Victim(one.resource, one.obj["metadata"].get("namespace", "default") if one.resource.namespaced else None, one.obj["metadata"]["name"])
+        for one in documents
+    ]
+
+
+def _of_words(api: Api, words: Sequence[str], home: str | None, choice: _Choice) -> list[_Victim]:
+    targets = parse_targets(api, words)
+    check_selection(targets, home is None, bool(choice))
+    victims: list[_Victim] = []
+    for target in targets:
+        namespace = home if target.resource.namespaced else None
+        if target.name:
+            victims.append(_Victim(target.resource, namespace, target.name))
+        elif not choice:
+            raise UsageError("resource(s) were provided, but no name was specified; give names, -l QUERY or --all")
+        else:
+            found = api.list(target.resource, namespace, choice.selector, choice.fields)["items"]
+            victims += [_Victim(target.resource, item["metadata"].get("namespace"), item["metadata"]["name"]) for item in found]
+    return victims
+
+
+def _delete(api: Api, victims: Sequence[_Victim], manner: _Manner) -> list[KlabError]:
+    """Delete one after another, then wait for all; give what went wrong."""
+    doomed: list[_Victim] = []
+    errors: list[KlabError] = []
+    for victim in victims:
+        try:
+            api.delete(victim.resource, victim.namespace, victim.name, manner.grace, manner.propagation)
+        except NotFoundError as error:
+            if not manner.lenient:
+                errors.append(error)
+            continue
+        except KlabError as error:
+            errors.append(error)
+            continue
+        kind = f"{victim.resource.singular}{'.' if victim.resource.group else ''}{victim.resource.group}"
+        deleted = "force deleted" if manner.grace == 0 else "deleted"
+        out_line(f"{kind}/{victim.name}" if manner.names_only else f'{kind} "{victim.name}" {deleted}')
+        doomed.append(victim)
+    for victim in doomed if manner.wait else ():
+        _await_gone(api, victim)
+    return errors
+
+
+def _await_gone(api: Api, victim: _Victim) -> None:
+    """Watch the object until it is deleted; one that was made anew under its name is not waited for."""
+    fields = f"metadata.name={victim.name}"
+    while True:
+        listed = api.list(victim.resource, victim.namespace, "", fields)
+        if not any(item["metadata"].get("deletionTimestamp") for item in listed["items"]):
+            return
+        for kind, _ in api.watch(victim.resource, victim.namespace, "", fields, listed["metadata"]["resourceVersion"]):
+            if kind == "DELETED":
+                return

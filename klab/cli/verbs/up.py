@@ -1,0 +1,53 @@
+"""Bring up a lab from manifests, or bring a standing one to what they say.
+
+A second `up` of the same files changes nothing; what was deleted by hand comes back.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from klab.cli import options, output
+from klab.cli.render import Bar, out, say
+from klab.cli.session import backend_of, lab_name
+from klab.cli.sources import sources_of
+
+SECTION = "Labs"
+
+
+def command(  # noqa: PLR0913 - one for each wish
+    ctx: typer.Context,
+    *,
+    files: options.Files = None,
+    filenames: options.Filenames = None,
+    keep: Annotated[bool, typer.Option("--keep", help="If it fails, leave what was made for a look; `klab down` takes it away.")] = False,
+    output_format: options.DataOutput = "",
+    lab: options.Lab = None,
+) -> None:
+    """Bring up a lab from manifests: files, folders, or - for stdin.
+
+    For example:
+      sudo klab up scenario.yaml
+      sudo klab up lab.yaml web.yaml --lab test
+    """
+    render = output.data_printer(output_format)
+    backend = backend_of(ctx)
+    begun = time.monotonic()
+    scenario = backend.read(sources_of(files, filenames), sys.stdin, lab_name(ctx, lab))
+    with Bar() as bar:
+        result = backend.up(scenario, keep, bar)
+    seconds = round(time.monotonic() - begun, 2)
+    if render:
+        out(render({"lab": result.lab, "nodes": result.nodes, "pods": result.pods, "changed": result.changed, "seconds": seconds}))
+        return
+    what = f"{result.changed} changed" if result.changed else "nothing to change"
+    say(f"lab {result.lab} is up: {_count(result.nodes, 'node')}, {_count(result.pods, 'pod')}, {what}, {seconds:.2f} s")
+    say("next: klab get pods -A -o wide")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,178 @@
+"""A lab made of dictionaries: what the command line talks to in these tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from klab.api.resources import BUILTIN, Resource
+from klab.api.selectors import parse_field_selector, parse_selector
+from klab.cli.main import app
+from klab.errors import NotFoundError, UsageError
+
+
+
+
+@dataclass
+class FakeApi:
+    """Objects by kind, namespace and name; `calls` holds what was asked to change, `events` what a watch will say."""
+
+    objects: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    log: bytes = b""
+
+    def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
+        for obj in self.list(resource, namespace)["items"]:
+            if obj["metadata"]["name"] == name:
+                return obj
+        raise NotFoundError(f'{resource.qualified} "{name}" not found')
+
+    def list(self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "") -> dict[str, Any]:
+        labels, conditions = parse_selector(selector), parse_field_selector(fields)
+        found = [
+            obj
+            for obj in self.objects
+            if BUILTIN.find(obj["apiVersion"], obj["kind"]) == resource
+            and namespace in (None, obj["metadata"].get("namespace"))
+            and labels.matches(obj["metadata"].get("labels"))
+            and conditions.matches(obj)
+        ]
+        return {"kind": f"{resource.kind}List", "items": found, "metadata": {"resourceVersion": "7"}}
+
+    def watch(
+        self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "", resource_version: str = ""
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        self.calls.append(("watch", resource.plural, namespace, selector, fields, resource_version))
+        yield from self.events
+
+    def delete(self, resource: Resource, namespace: str | None, name: str, grace: int | None = None, propagation: str = "Background") -> dict[str, Any]:
+        obj = self.get(resource, namespace, name)
+        self.calls.append(("delete", resource.plural, namespace, name, grace, propagation))
+        return obj
+
+    def apply(self, documents: Sequence[Any], dry_run: bool = False) -> list[tuple[str, dict[str, Any]]]:
+        self.calls.append(("apply", [document.where for document in documents], dry_run))
+        return [("created", document.obj) for document in documents]
+
+    def logs(self, namespace: str, pod: str, options: Mapping[str, Any]) -> Iterator[bytes]:
+        self.calls.append(("logs", namespace, pod, dict(options)))
+        yield self.log
+
+    def version(self) -> Mapping[str, str]:
+        return {"gitVersion": "v1.33.0"}
+
+
+@dataclass(frozen=True)
+class FakeLab:
+    name: str
+    running: bool = True
+    nodes: int = 2
+    pods: int = 4
+    path: str = "/run/klab/deep-dive"
+
+
+@dataclass(frozen=True)
+class FakeOperation:
+    verb: str
+    why: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FakeCheck:
+    name: str
+    ok: bool
+    found: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class FakeResult:
+    lab: str
+    nodes: int = 2
+    pods: int = 4
+    changed: int = 12
+
+
+@dataclass
+class FakeBackend:
+    """The layers below; every call that changes something is noted in `calls`."""
+
+    known: list[FakeLab] = field(default_factory=lambda: [FakeLab("deep-dive")])
+    server: FakeApi = field(default_factory=FakeApi)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    operations: list[FakeOperation] = field(default_factory=list)
+    checks: list[FakeCheck] = field(default_factory=list)
+    fails: BaseException | None = None
+    changed: int = 12
+
+    def read(self, sources: Sequence[str], stdin: Any, lab: str | None) -> Any:
+        self.calls.append(("read", list(sources), lab))
+        if self.fails:
+            raise self.fails
+        return FakeResult(lab or "deep-dive")
+
+    def labs(self) -> list[FakeLab]:
+        if self.fails:
+            raise self.fails
+        return self.known
+
+    def find_lab(self, name: str | None) -> FakeLab:
+        if name is None and len(self.known) > 1:
+            raise UsageError(f"several labs are up: {', '.join(lab.name for lab in self.known)}; choose one with --lab NAME")
+        for lab in self.known:
+            if name in (None, lab.name):
+                return lab
+        raise NotFoundError(f'lab "{name}" is not up; `klab up FILE` brings one up')
+
+    def api(self, lab: FakeLab) -> FakeApi:
+        self.calls.append(("api", lab.name))
+        return self.server
+
+    def up(self, scenario: Any, keep: bool, on_progress: Any) -> FakeResult:
+        self.calls.append(("up", scenario.lab, keep))
+        on_progress(1, 2, "pods")
+        return FakeResult(scenario.lab, changed=self.changed)
+
+    def down(self, lab: FakeLab) -> bool:
+        self.calls.append(("down", lab.name))
+        return True
+
+    def exec(self, lab: FakeLab, target: str, argv: Sequence[str], namespace: str, container: str | None) -> NoReturn:
+        self.calls.append(("exec", lab.name, target, list(argv), namespace, container))
+        raise SystemExit(7)
+
+    def plan(self, scenario: Any) -> list[FakeOperation]:
+        return self.operations
+
+    def explain(self, lab: FakeLab, resource: Resource, namespace: str | None, name: str) -> list[FakeOperation]:
+        self.calls.append(("explain", resource.plural, namespace, name))
+        return self.operations
+
+    def diagnose(self) -> list[FakeCheck]:
+        return self.checks
+
+
+@dataclass
+class Klab:
+    """Runs command lines against the fake lab."""
+
+    backend: FakeBackend
+
+    def __call__(self, line: str | Sequence[str], stdin: str | None = None, env: Mapping[str, str] | None = None) -> Result:
+        return CliRunner(env={"KLAB_LAB": None, "KLAB_DEBUG": None}).invoke(app, line, input=stdin, env=env, prog_name="klab", obj=self.backend)
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    return FakeBackend()
+
+
+@pytest.fixture
+def klab(backend: FakeBackend) -> Klab:
+    return Klab(backend)
