@@ -12,8 +12,10 @@ install: ## install what klab needs, and `sudo klab`
 	tools/setup.sh
 
 demo: ## bring up a scenario and send a request from one pod to another
-	sudo klab up scenarios/deep-dive
-	sudo klab get pods -o wide
+	sudo klab up scenarios/hello
+	sudo klab --lab hello get pods -o wide
+	sudo klab --lab hello exec client -- curl --silent http://10.244.2.10:8080/
+	@echo 'The lab stays up: look around with `sudo klab --help`, take it away with `sudo klab down hello`.'
 
 test: check test-unit test-kernel test-e2e test-vm ## everything: checks, unit, kernel and end-to-end tests, and the VM
 

@@ -43,7 +43,7 @@ install_command() {
   echo "installing /usr/local/bin/klab and its completion for bash, zsh and fish" >&2
   local shell
   for shell in bash:bash-completion/completions/klab zsh:zsh/site-functions/_klab fish:fish/vendor_completions.d/klab.fish; do
-    _KLAB_COMPLETE=source_${shell%%:*} .venv/bin/klab | as_root install -D --mode 644 /dev/stdin "/usr/local/share/${shell#*:}"
+    .venv/bin/klab completion "${shell%%:*}" | as_root install -D --mode 644 /dev/stdin "/usr/local/share/${shell#*:}"
   done
   as_root ln --symbolic --force --no-target-directory "$PWD/.venv/bin/klab" /usr/local/bin/klab
 }
