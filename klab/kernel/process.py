@@ -29,28 +29,29 @@ def process_environment(env: Mapping[str, str], hostname: str, owner: str, conta
     return {"PATH": PATH, "HOME": "/root", "HOSTNAME": hostname, **env, OWNER: owner, CONTAINER: container_id}
 
 
-def observe_marked(variable: str, value: str) -> list[int]:
-    """Give the pids of all processes with this variable in the environment they started with."""
-    mark = f"{variable}={value}".encode()
-    return [pid for pid in _pids() if _has_mark(pid, mark)]
+def observe_containers() -> dict[str, list[int]]:
+    """Give the pids of all processes that carry the mark of a container, by container."""
+    found: dict[str, list[int]] = {}
+    for pid in _pids():
+        container = _variable(pid, CONTAINER)
+        if container is not None:
+            found.setdefault(container, []).append(pid)
+    return found
 
 
 def observe_owned(owner: str, netns_inodes: Collection[int] = ()) -> list[int]:
     """Give the pids of a lab's processes: those with its mark, and those in one of its network namespaces; never the calling process."""
-    mark = f"{OWNER}={owner}".encode()
-    return [pid for pid in _pids() if pid != os.getpid() and _is_owned(pid, mark, netns_inodes)]
+    return [pid for pid in _pids() if pid != os.getpid() and _is_owned(pid, owner, netns_inodes)]
 
 
 def kill_owned(owner: str, netns_inodes: Collection[int] = (), *, seconds: float = 10.0) -> int:
     """Kill the lab's processes until none is left, and say how many there were; KlabError if some outlive `seconds`."""
-    mark = f"{OWNER}={owner}".encode()
-    return _kill(lambda pid: pid != os.getpid() and _is_owned(pid, mark, netns_inodes), seconds)
+    return _kill(lambda pid: pid != os.getpid() and _is_owned(pid, owner, netns_inodes), seconds)
 
 
-def kill_marked(variable: str, value: str, *, seconds: float = 10.0) -> int:
-    """Kill all processes with this variable in their environment, and say how many there were; KlabError if some outlive `seconds`."""
-    mark = f"{variable}={value}".encode()
-    return _kill(lambda pid: _has_mark(pid, mark), seconds)
+def kill_containers(containers: Collection[str], *, seconds: float = 10.0) -> int:
+    """Kill all processes that carry the mark of one of these containers, and say how many there were; KlabError if some outlive `seconds`."""
+    return _kill(lambda pid: _variable(pid, CONTAINER) in containers, seconds)
 
 
 def start_time(pid: int) -> float:
@@ -83,15 +84,18 @@ def _pids() -> Iterator[int]:
     return (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdecimal())
 
 
-def _has_mark(pid: int, mark: bytes) -> bool:
+def _variable(pid: int, name: str) -> str | None:
+    """Give a variable of the environment that a process was started with; None where it has none or has ended."""
+    mark = f"{name}=".encode()
     try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # it ended meanwhile
-        return False
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return next((entry[len(mark) :].decode(errors="surrogateescape") for entry in entries if entry.startswith(mark)), None)
 
 
-def _is_owned(pid: int, mark: bytes, netns_inodes: Collection[int]) -> bool:
-    if _has_mark(pid, mark):
+def _is_owned(pid: int, owner: str, netns_inodes: Collection[int]) -> bool:
+    if _variable(pid, OWNER) == owner:
         return True
     try:
         return bool(netns_inodes) and Path(f"/proc/{pid}/ns/net").stat().st_ino in netns_inodes

@@ -17,16 +17,13 @@ from klab.kubelet.images.behaviour import Identity, Port
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SOCKET_NAME = "runtime.sock"
-PID_NAME = "runtime.pid"
-LOG_NAME = "runtime.log"
-JOURNAL_NAME = "runtime.journal"
 LINE_LIMIT = 1 << 26  # bytes of one message: thousands of containers in one request
 
+CREATED = "created"
 RUNNING = "running"
 EXITED = "exited"
 
-__all__ = ["EXITED", "RUNNING", "ContainerSpec", "ContainerStatus", "ExecResult", "Identity", "Mount", "Port", "Sandbox"]
+__all__ = ["CREATED", "EXITED", "RUNNING", "ContainerSpec", "ContainerStatus", "ExecResult", "Identity", "Mount", "Port", "Sandbox"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,8 @@ class ContainerSpec:
     """A container to start.
 
     `id` is the kubelet's, unique among all attempts ("UID/web/0"). `argv` None means: as the image does by itself, with `args` for its entry point
-    (klab.kubelet.images.lookup); otherwise the program that runs, with the whole environment `env`. `ports` are the declared containerPorts.
+    (klab.kubelet.images.lookup); otherwise the program that runs, with `env` as its environment beside what every image has. `ports` are the declared
+    containerPorts; `stdin` tells that the container's `stdin` or `tty` is set, so that reading waits instead of ending.
     """
 
     id: str
@@ -47,6 +45,7 @@ class ContainerSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     working_dir: str = ""
     ports: tuple[Port, ...] = ()
+    stdin: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
@@ -68,6 +67,7 @@ class ContainerSpec:
             "env": self.env,
             "workingDir": self.working_dir,
             "ports": self.ports,
+            "stdin": self.stdin,
         }
 
     @classmethod
@@ -86,6 +86,7 @@ class ContainerSpec:
             raw["env"],
             raw["workingDir"],
             tuple(Port(*port) for port in raw["ports"]),
+            raw["stdin"],
         )
 
 
@@ -93,8 +94,9 @@ class ContainerSpec:
 class ContainerStatus:
     """A container as the runtime sees it.
 
-    `state` is "running" or "exited"; times are seconds since the epoch, 0 where there is none; `pid` is None for a built-in image and after the exit.
-    `reason` is Completed, Error, StartError or Unknown, as containerd gives it; `unknown_image` tells that klab knows no behaviour of the image.
+    `state` is "created" (about to start), "running" or "exited"; times are seconds since the epoch, 0 where there is none; `pid` is None for a built-in
+    image and after the exit. `reason` is Completed, Error, StartError or Unknown, as containerd gives it; `unknown_image` tells that klab knows no
+    behaviour of the image.
     """
 
     id: str
