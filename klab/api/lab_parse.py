@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
+from klab.api.addresses import Address, Interface, Net, first_address, free_addresses, free_blocks, interface_of
 from klab.api.lab import (
     MAX_PODS,
-    Address,
     Dns,
     Ingress,
-    Interface,
     Lab,
-    Net,
     Network,
     NodeSpec,
     Services,
     Subnet,
     Taint,
     Underlay,
-    first_address,
-    free_addresses,
-    free_blocks,
-    interface_of,
 )
+from klab.api.reader import Faults, Reader
 
 T = TypeVar("T")
-Faults = list[tuple[str, str]]
 
 _BRIDGE_POD_CIDR = "172.17.0.0/16"
 _NODE_MASK_IPV6 = 64
@@ -42,7 +35,7 @@ _LAST_PORT = 65535
 
 def parse_lab(obj: Mapping[str, Any] | None) -> tuple[Lab, Faults]:
     """Read a Lab document (None: all defaults) and give the lab and its faults as (path, message)."""
-    reader = _Reader({} if obj is None else obj)
+    reader = Reader({} if obj is None else obj)
     spec = reader.mapping("spec")
     underlay = _parse_underlay(spec.mapping("underlay"))
     network = spec.mapping("network")
@@ -62,77 +55,25 @@ def parse_lab(obj: Mapping[str, Any] | None) -> tuple[Lab, Faults]:
     return lab, reader.faults
 
 
-class _Reader:
-    """A mapping in the document with its path; what is absent or of the wrong type gives the default."""
+def _addresses(reader: Reader, key: str) -> tuple[Address, ...]:
+    """Read one address, or two of a dual-stack lab with a comma between."""
+    return _all(reader.address(key, part.strip()) for part in reader.text(key).split(",") if part)
 
-    def __init__(self, raw: Mapping[str, Any], path: str = "", faults: Faults | None = None) -> None:
-        self._raw = raw
-        self._path = path
-        self.faults: Faults = [] if faults is None else faults
 
-    def path(self, key: str) -> str:
-        return f"{self._path}.{key}" if self._path else key
+def _networks(reader: Reader, key: str, default: str = "") -> tuple[Net, ...]:
+    """Read one CIDR, or two of a dual-stack lab with a comma between, as kubeadm's podSubnet; () if one is broken."""
+    return _all(reader.network(key, part.strip()) for part in reader.text(key, default).split(",") if part)
 
-    def fault(self, key: str, message: str) -> None:
-        self.faults.append((self.path(key), message))
 
-    def value(self, key: str, type_: type[T]) -> T | None:
-        found = self._raw.get(key)
-        return found if isinstance(found, type_) and not (type_ is int and isinstance(found, bool)) else None
+def _address(reader: Reader, key: str) -> Address | None:
+    text = reader.text(key)
+    return reader.address(key, text) if text else None
 
-    def text(self, key: str, default: str = "") -> str:
-        return self.value(key, str) or default
 
-    def integer(self, key: str, default: int, limits: range) -> int:
-        found = self.value(key, int)
-        if found is not None and found not in limits:
-            self.fault(key, f"Invalid value: {found}: must be between {limits.start} and {limits.stop - 1}, inclusive")
-        return default if found is None else found
-
-    def mapping(self, key: str) -> _Reader:
-        return _Reader(self.value(key, dict) or {}, self.path(key), self.faults)
-
-    def items(self, key: str) -> list[_Reader]:
-        return [
-            _Reader(item if isinstance(item, dict) else {}, f"{self.path(key)}[{index}]", self.faults)
-            for index, item in enumerate(self.value(key, list) or ())
-        ]
-
-    def address(self, key: str) -> Address | None:
-        text = self.text(key)
-        return self._parse_address(key, text) if text else None
-
-    def addresses(self, key: str) -> tuple[Address, ...]:
-        """Read one address, or two of a dual-stack lab with a comma between."""
-        return _all(self._parse_address(key, part.strip()) for part in self.text(key).split(",") if part)
-
-    def addresses_in(self, key: str) -> tuple[Address, ...]:
-        """Read a list of addresses."""
-        items = self.value(key, list) or ()
-        return _all(self._parse_address(f"{key}[{index}]", item) for index, item in enumerate(items) if isinstance(item, str))
-
-    def networks(self, key: str, default: str = "") -> tuple[Net, ...]:
-        """Read one CIDR, or two of a dual-stack lab with a comma between, as kubeadm's podSubnet; () if one is broken."""
-        return _all(self._parse_network(key, part.strip()) for part in self.text(key, default).split(",") if part)
-
-    def _parse_address(self, key: str, text: str) -> Address | None:
-        try:
-            return ip_address(text)
-        except ValueError:
-            self.fault(key, f'Invalid value: "{text}": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)')
-            return None
-
-    def _parse_network(self, key: str, text: str) -> Net | None:
-        address, slash, _ = text.partition("/")
-        try:
-            network = ip_network(text, strict=False) if slash else None
-        except ValueError:
-            network = None
-        if network is None:
-            self.fault(key, f'Invalid value: "{text}": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)')
-        elif ip_address(address) != network.network_address:
-            self.fault(key, f'Invalid value: "{text}": must not have bits set beyond the prefix length; the network is {network}')
-        return network
+def _integer(reader: Reader, key: str, default: int, limits: range) -> int:
+    reader.within(key, limits)
+    found = reader.integer(key)
+    return default if found is None else found
 
 
 def _all(values: Iterable[T | None]) -> tuple[T, ...]:
@@ -141,35 +82,35 @@ def _all(values: Iterable[T | None]) -> tuple[T, ...]:
     return tuple(value for value in found if value is not None) if None not in found else ()
 
 
-def _default_nodes(plugin: str, faults: Faults) -> list[_Reader]:
+def _default_nodes(plugin: str, faults: Faults) -> list[Reader]:
     """Give the nodes of a lab that names none: Docker's one host for plugin bridge, two nodes else."""
     names = ("host",) if plugin == "bridge" else ("node1", "node2")
-    return [_Reader({"name": name}, f"spec.nodes[{index}]", faults) for index, name in enumerate(names)]
+    return [Reader({"name": name}, f"spec.nodes[{index}]", faults) for index, name in enumerate(names)]
 
 
-def _parse_underlay(underlay: _Reader) -> Underlay:
+def _parse_underlay(underlay: Reader) -> Underlay:
     default = Underlay()
     primary = _parse_subnet(underlay) if underlay.text("cidr") else _default_subnet(underlay, default.subnets[0])
     subnets = _all([primary, *(_parse_subnet(entry) for entry in underlay.items("subnets"))])
-    mtu = underlay.integer("mtu", default.mtu, range(576, 65536))
+    mtu = _integer(underlay, "mtu", default.mtu, range(576, 65536))
     return Underlay(subnets, underlay.text("interface", default.interface), mtu, _parse_client(underlay.mapping("client"), default.client))
 
 
-def _default_subnet(underlay: _Reader, default: Subnet) -> Subnet:
-    return Subnet(default.cidr, underlay.address("gateway") or default.gateway)
+def _default_subnet(underlay: Reader, default: Subnet) -> Subnet:
+    return Subnet(default.cidr, _address(underlay, "gateway") or default.gateway)
 
 
-def _parse_subnet(entry: _Reader) -> Subnet | None:
-    networks = entry.networks("cidr")
+def _parse_subnet(entry: Reader) -> Subnet | None:
+    networks = _networks(entry, "cidr")
     if not networks:
         return None
-    return Subnet(networks[0], entry.address("gateway") or first_address(networks[0]))
+    return Subnet(networks[0], _address(entry, "gateway") or first_address(networks[0]))
 
 
-def _parse_client(client: _Reader, default: Interface) -> Interface:
-    networks = client.networks("cidr", str(default.network))
+def _parse_client(client: Reader, default: Interface) -> Interface:
+    networks = _networks(client, "cidr", str(default.network))
     network = networks[0] if networks else default.network
-    address = client.address("address")
+    address = _address(client, "address")
     if address is None:
         address = default.ip if default.ip in network else next(free_addresses(network, [first_address(network)]), None)
     if address is None or address not in network:
@@ -178,62 +119,66 @@ def _parse_client(client: _Reader, default: Interface) -> Interface:
     return interface_of(address, network)
 
 
-def _parse_network(network: _Reader, plugin: str, nodes: int) -> Network:
+def _parse_network(network: Reader, plugin: str, nodes: int) -> Network:
     default = Network()
-    cidrs = network.networks("podCIDR", _BRIDGE_POD_CIDR if plugin == "bridge" else str(default.pod_cidrs[0]))
+    cidrs = _networks(network, "podCIDR", _BRIDGE_POD_CIDR if plugin == "bridge" else str(default.pod_cidrs[0]))
     return Network(
         plugin,
         cidrs,
         tuple(_parse_mask(network, cidr, cidrs, whole=plugin == "bridge" and nodes == 1) for cidr in cidrs),
-        network.integer("mtu", 0, range(576, 65536)) or None,
+        _integer(network, "mtu", 0, range(576, 65536)) or None,
         network.text("bridge") or None,
-        network.integer("vni", default.vni, range(1, 1 << 24)),
-        network.integer("port", default.port, range(1, _LAST_PORT + 1)),
+        _integer(network, "vni", default.vni, range(1, 1 << 24)),
+        _integer(network, "port", default.port, range(1, _LAST_PORT + 1)),
         network.value("cniConf", dict),
         network.text("cniBin", default.cni_bin),
     )
 
 
-def _parse_mask(network: _Reader, cidr: Net, cidrs: tuple[Net, ...], *, whole: bool) -> int:
+def _parse_mask(network: Reader, cidr: Net, cidrs: tuple[Net, ...], *, whole: bool) -> int:
     """Give the prefix length of a node's block: nodeMask, nodeMaskIPv6 for the IPv6 CIDR of two, else 24 or 64 (kube-controller-manager's)."""
     key = "nodeMaskIPv6" if cidr.version != _IPV4 and (len(cidrs) > 1 or network.value("nodeMaskIPv6", int) is not None) else "nodeMask"
     usual = Network().node_masks[0] if cidr.version == _IPV4 else _NODE_MASK_IPV6
-    mask = network.integer(key, cidr.prefixlen if whole else max(usual, cidr.prefixlen), range(1, cidr.max_prefixlen + 1))
+    mask = _integer(network, key, cidr.prefixlen if whole else max(usual, cidr.prefixlen), range(1, cidr.max_prefixlen + 1))
     if mask < cidr.prefixlen:
-        network.fault(key, f"Invalid value: {mask}: a node's block would be larger than podCIDR {cidr}; choose {cidr.prefixlen} or more")
+        network.invalid(key, mask, f"a node's block would be larger than podCIDR {cidr}; choose {cidr.prefixlen} or more")
     return mask
 
 
-def _parse_services(services: _Reader) -> Services:
+def _parse_services(services: Reader) -> Services:
     default = Services()
     return Services(
-        services.networks("cidr", str(default.cidr)),
+        _networks(services, "cidr", str(default.cidr)),
         services.text("proxy", default.proxy),
         _parse_ports(services, "nodePorts", default.node_ports),
         services.text("scheduler", default.scheduler),
     )
 
 
-def _parse_dns(dns: _Reader) -> Dns:
+def _parse_dns(dns: Reader) -> Dns:
     default = Dns()
-    return Dns(dns.text("domain", default.domain).rstrip("."), dns.text("server", default.server), dns.addresses_in("upstream"))
+    return Dns(
+        dns.text("domain", default.domain).rstrip("."),
+        dns.text("server", default.server),
+        _all(dns.address(key, text) for key, text in dns.texts("upstream")),
+    )
 
 
-def _parse_ports(services: _Reader, key: str, default: range) -> range:
+def _parse_ports(services: Reader, key: str, default: range) -> range:
     text = services.text(key)
     if not text:
         return default
     found = re.fullmatch(r"(\d+)-(\d+)", text)
     if found is None or not 1 <= int(found[1]) <= int(found[2]) <= _LAST_PORT:
-        services.fault(key, f'Invalid value: "{text}": must be a range of ports such as 30000-32767')
+        services.invalid(key, text, "must be a range of ports such as 30000-32767")
         return default
     return range(int(found[1]), int(found[2]) + 1)
 
 
-def _fill_nodes(entries: list[_Reader], underlay: Underlay, network: Network) -> tuple[NodeSpec, ...]:
+def _fill_nodes(entries: list[Reader], underlay: Underlay, network: Network) -> tuple[NodeSpec, ...]:
     """Read the nodes; those without address or block get the next free ones, in the order of the document."""
-    addresses = [entry.addresses("address") for entry in entries]
-    blocks = [entry.networks("podCIDR") for entry in entries]
+    addresses = [_addresses(entry, "address") for entry in entries]
+    blocks = [_networks(entry, "podCIDR") for entry in entries]
     taken = {address for given in addresses for address in given} | {subnet.gateway for subnet in underlay.subnets}
     free = free_addresses(underlay.subnets[0].cidr, taken) if underlay.subnets else iter(())
     taken_blocks = [block for given in blocks for block in given]
@@ -246,14 +191,14 @@ def _fill_nodes(entries: list[_Reader], underlay: Underlay, network: Network) ->
     return tuple(nodes)
 
 
-def _take_address(entry: _Reader, subnet: Subnet, free: Iterator[Address]) -> tuple[Address, ...]:
+def _take_address(entry: Reader, subnet: Subnet, free: Iterator[Address]) -> tuple[Address, ...]:
     address = next(free, None)
     if address is None:
         entry.fault("address", f"no address is left in the underlay {subnet.cidr}; choose a larger spec.underlay.cidr")
     return () if address is None else (address,)
 
 
-def _take_blocks(entry: _Reader, network: Network, walks: list[Iterator[Net]]) -> tuple[Net, ...]:
+def _take_blocks(entry: Reader, network: Network, walks: list[Iterator[Net]]) -> tuple[Net, ...]:
     found = [next(walk, None) for walk in walks]
     for cidr, mask, block in zip(network.pod_cidrs, network.node_masks, found, strict=True):
         if block is None:
@@ -261,10 +206,10 @@ def _take_blocks(entry: _Reader, network: Network, walks: list[Iterator[Net]]) -
     return _all(found)
 
 
-def _parse_node(entry: _Reader, addresses: tuple[Address, ...], blocks: tuple[Net, ...]) -> NodeSpec:
+def _parse_node(entry: Reader, addresses: tuple[Address, ...], blocks: tuple[Net, ...]) -> NodeSpec:
     capacity = {key: str(value) for key, value in (entry.value("capacity", dict) or {}).items()}
     pods = capacity.pop("pods", "")
     labels = {key: value for key, value in (entry.value("labels", dict) or {}).items() if isinstance(value, str)}
     taints = tuple(Taint(taint.text("key"), taint.text("value"), taint.text("effect")) for taint in entry.items("taints"))
-    most = entry.integer("maxPods", int(pods) if pods.isdigit() else MAX_PODS, range(1 << 20))
+    most = _integer(entry, "maxPods", int(pods) if pods.isdigit() else MAX_PODS, range(1 << 20))
     return NodeSpec(entry.text("name"), addresses, blocks, labels, taints, most, {"cpu": "4", "memory": "8Gi"} | capacity)

@@ -9,14 +9,12 @@ import re
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_LABEL_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
 _PATH_NAME_BARRED = ("/", "%")
 
 _label = re.compile(_LABEL).fullmatch
 _subdomain = re.compile(_SUBDOMAIN).fullmatch
-_label_1035 = re.compile(_LABEL_1035).fullmatch
 _qualified = re.compile(_QUALIFIED).fullmatch
 _label_value = re.compile(f"({_QUALIFIED})?").fullmatch
 _config_key = re.compile(_CONFIG_KEY).fullmatch
@@ -28,7 +26,7 @@ _QUALIFIED_MESSAGE = (
 
 
 def check_dns_label(text: str) -> list[str]:
-    """Check an RFC 1123 label: names of namespaces, containers, nodes' host names."""
+    """Check an RFC 1123 label: names of namespaces, containers and, since Kubernetes 1.36, Services."""
     faults = _check_length(text, 63)
     if not _label(text):
         if _subdomain(text):
@@ -47,17 +45,6 @@ def check_dns_subdomain(text: str) -> list[str]:
         faults.append(
             "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
             f"alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
-        )
-    return faults
-
-
-def check_dns_label_1035(text: str) -> list[str]:
-    """Check an RFC 1035 label, which starts with a letter: names of Services before Kubernetes 1.34."""
-    faults = _check_length(text, 63)
-    if not _label_1035(text):
-        faults.append(
-            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an "
-            f"alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '{_LABEL_1035}')"
         )
     return faults
 
