@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from klab.api.merge import three_way
 from klab.apiserver.rest import Rest, WriteOptions
-from klab.apiserver.status import refuse
+from klab.apiserver.status import StatusError, refuse, to_error
 from klab.apiserver.target import Target
 from klab.errors import Fault, InvalidManifestError, KlabError, NotFoundError
 
@@ -55,11 +55,13 @@ def apply_all(rest: Rest, entries: Sequence[Entry]) -> list[tuple[Result, dict[s
     for index, entry in sorted(enumerate(entries), key=lambda item: item[1].obj.get("kind") not in FIRST_KINDS):
         try:
             results[index] = apply_one(rest, entry.obj)
-        except InvalidManifestError as error:
-            faults += [Fault(entry.where or fault.where, fault.path, fault.message) for fault in error.faults]
         except KlabError as error:
-            refusals.append(error)
-            faults.append(Fault(entry.where, "", str(error)))
+            meant = to_error(error.status) if isinstance(error, StatusError) else error
+            if isinstance(meant, InvalidManifestError):
+                faults += [Fault(entry.where or fault.where, fault.path, fault.message) for fault in meant.faults]
+            else:
+                refusals.append(error)
+                faults.append(Fault(entry.where, "", str(error)))
     if len(refusals) == 1 and len(faults) == 1:
         raise refusals[0]
     if faults:
@@ -77,7 +79,8 @@ def apply_one(rest: Rest, manifest: dict[str, Any]) -> tuple[Result, dict[str, A
     except NotFoundError:
         return "created", rest.create(target, applied, options)
     last = live["metadata"].get("annotations", {}).get(LAST_APPLIED)
-    new = rest.replace(target, three_way(json.loads(last) if last else {}, applied, live), live, options)
+    merged = three_way(json.loads(last) if last else {}, applied, live)
+    new = live if merged == live else rest.replace(target, merged, live, options)
     return ("unchanged" if new is live else "configured"), new
 
 

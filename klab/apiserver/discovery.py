@@ -47,8 +47,6 @@ def make_version() -> dict[str, str]:
 def make_document(path: str, registry: Registry) -> dict[str, Any] | None:
     """Give the discovery document at a path, None where there is none."""
     match path.strip("/").split("/"):
-        case ["version"]:
-            return make_version()
         case ["api"]:
             return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
         case ["apis"]:
@@ -56,11 +54,9 @@ def make_document(path: str, registry: Registry) -> dict[str, Any] | None:
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [make_group(group, registry) for group in groups]}
         case ["apis", group] if any(resource.group == group for resource in registry):
             return {"kind": "APIGroup", "apiVersion": "v1", **make_group(group, registry)}
-        case ["api", version]:
-            return make_resources(version, registry)
-        case ["apis", group, version]:
-            return make_resources(f"{group}/{version}", registry)
-    return None
+        case ["api" | "apis", *version] if version:
+            return make_resources("/".join(version), registry)
+    return make_version() if path == "/version" else None
 
 
 def make_group(group: str, registry: Registry) -> dict[str, Any]:

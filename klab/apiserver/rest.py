@@ -6,7 +6,7 @@ Every function runs inside one transaction of the store, which the caller opens;
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from klab.api.resources import BUILTIN, Registry
@@ -138,7 +138,7 @@ class Rest:
             self._check_namespace(target, obj["metadata"].get("name", ""))
         name = obj["metadata"].get("name") or self.store.generate_name(resource, obj["metadata"])
         obj = {**obj, "metadata": {**obj["metadata"], "name": name}}
-        return self.store.create(resource, self._admit(Review("CREATE", resource, obj, None, None, self.store), options))
+        return self.store.create(resource, self._admit(Review("CREATE", resource, None, None, self.store), obj, options))
 
     def update(self, target: Target, obj: dict[str, Any], options: WriteOptions) -> dict[str, Any]:
         """Put an object, its status, its finalizers or its scale in the place of the stored ones."""
@@ -225,15 +225,15 @@ class Rest:
         given = new["metadata"]
         check_preconditions(target.resource, old, given.get("uid"), given.get("resourceVersion"))
         subresource = None if target.subresource == "scale" else target.subresource
-        new = self._admit(Review("UPDATE", target.resource, new, old, subresource, self.store), options)
+        new = self._admit(Review("UPDATE", target.resource, old, subresource, self.store), new, options)
         return self.store.update(target.resource, new, "status" if subresource == "status" else None)
 
-    def _admit(self, review: Review, options: WriteOptions) -> dict[str, Any]:
+    def _admit(self, review: Review, obj: dict[str, Any], options: WriteOptions) -> dict[str, Any]:
         """Check an object against its schema, and send it through the admission chain."""
-        obj, warnings, problems = check_schema(review.obj, options.field_validation)
+        obj, warnings, problems = check_schema(obj, options.field_validation)
         options.warnings.extend(warnings)
         raise_problems(problems)
-        return run_chain(self.hooks.admit, replace(review, obj=obj))
+        return run_chain(self.hooks.admit, review, obj)
 
     def _check_namespace(self, target: Target, name: str) -> None:
         """Refuse a new object in a namespace that is missing or on its way out (admission NamespaceLifecycle)."""

@@ -76,7 +76,7 @@ def make_success(details: Mapping[str, Any]) -> Status:
 
 
 def refuse(reason: str, message: str, details: Mapping[str, Any] | None = None) -> StatusError:
-    """Make the exception for a refusal: `raise refuse("Expired", ...)`."""
+    """Make the exception of a refusal, to be raised."""
     return StatusError(make_status(reason, message, details))
 
 

@@ -149,28 +149,36 @@ def _parse_number(query: Mapping[str, str], option: str) -> int | None:
 def _check_match(query: Mapping[str, str], *, watch: bool, initial: bool) -> None:
     """Check which of resourceVersion, resourceVersionMatch, continue and sendInitialEvents go together (ValidateListOptions)."""
     found = query.get("resourceVersionMatch", "")
-    faults = []
-
-    def forbid(field: str, message: str) -> None:
-        faults.append(Fault("", field, f"Forbidden: {message}"))
-
     known = ("NotOlderThan",) if watch else ("Exact", "NotOlderThan")
+    faults = []
     if found and found not in known:
         names = ", ".join(f'"{name}"' for name in known)
         faults.append(Fault("", "resourceVersionMatch", f'Unsupported value: "{found}": supported values: {names}'))
-    if found and query.get("continue"):
-        forbid("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
-    if watch:
-        if initial and found != "NotOlderThan":
-            forbid("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-        if found and not initial:
-            forbid("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-    else:
-        if found and not query.get("resourceVersion"):
-            forbid("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")
-        if found == "Exact" and query.get("resourceVersion") == "0":
-            forbid("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
-        if initial:
-            forbid("sendInitialEvents", "sendInitialEvents is forbidden for list")
+    version = query.get("resourceVersion", "")
+    rules = [
+        (bool(found and query.get("continue")), "resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"),
+        (
+            watch and initial and found != "NotOlderThan",
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        (
+            bool(watch and found and not initial),
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ),
+        (
+            bool(not watch and found and not version),
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (
+            not watch and found == "Exact" and version == "0",
+            "resourceVersionMatch",
+            'resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
+        ),
+        (not watch and initial, "sendInitialEvents", "sendInitialEvents is forbidden for list"),
+    ]
+    faults += [Fault("", field, f"Forbidden: {message}") for broken, field, message in rules if broken]
     if faults:
         raise InvalidManifestError(faults)
