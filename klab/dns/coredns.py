@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from klab.dns.zone import REVERSE_ORIGINS, TTL
+from klab.dns.names import REVERSE_ORIGINS
+from klab.dns.zone import TTL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,67 +9,68 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from klab.api.service import EXTERNAL_NAME
+from klab.dns.names import absolute, address_type, is_address, normal_address
 
-    from klab.dns.objects import Endpoint, Port, Service, Slice
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from klab.api.endpointslice import Endpoint, EndpointSlice, SlicePort
+    from klab.api.service import Service, ServicePort
+
+    Port = ServicePort | SlicePort
 
 Node = dict[str, tuple[str, ...]]
 Table = dict[str, Node]
 
 
-def calc_table(service: Service, slices: Iterable[Slice], domain: str) -> Table:
+def calc_table(service: Service, slices: Iterable[EndpointSlice], domain: str) -> Table:
     """Give all records of a Service; empty if its name does not exist (headless without a ready endpoint)."""
     base = f"{service.name}.{service.namespace}.svc.{domain}."
-    if service.external_name:
+    if service.type == EXTERNAL_NAME:
         return {} if is_address(service.external_name) else {"": {"CNAME": (absolute(service.external_name),)}}
     addresses: dict[str, dict[str, None]] = defaultdict(dict)
     targets: dict[str, dict[tuple[int, str], None]] = defaultdict(dict)
     for label, address, ports in _backends(service, slices):
         owners: dict[str, Iterable[Port]] = {label: ports}
         if service.headless or not label:
-            owners |= {"": ports} | {port.owner: (port,) for port in ports if port.owner}
+            owners |= {"": ports} | {_srv_owner(port): (port,) for port in ports if port.name}
         for owner, owned in owners.items():
             addresses[owner][address] = None
             for port in owned:
-                targets[owner][port.number, f"{label}.{base}" if label else base] = None
+                targets[owner][port.port, f"{label}.{base}" if label else base] = None
     table = {owner: _node(found, targets[owner]) for owner, found in addresses.items()}
     return {**{parent: {} for owner in table for parent in _parents(owner)}, **table}
 
 
-def endpoint_name(endpoint: Endpoint, address: str) -> str:
+def endpoints_of(piece: EndpointSlice) -> tuple[Endpoint, ...]:
+    """Give the endpoints that have an address: those of a slice of addressType FQDN have none."""
+    return () if piece.address_type == "FQDN" else piece.endpoints
+
+
+def endpoint_name(endpoint: Endpoint) -> str:
     """Give an endpoint's label: its hostname, else its address with dashes (`10-1-2-3`, `fd00--5`)."""
     if endpoint.hostname:
-        return endpoint.hostname
-    dashed = address.replace(".", "-").replace(":", "-")
+        return endpoint.hostname.lower()
+    dashed = normal_address(endpoint.address).replace(".", "-").replace(":", "-")
     return f"{dashed}0" if dashed.endswith("-") else dashed
 
 
-def address_type(address: str) -> str:
-    """Give the record type of an address."""
-    return "AAAA" if ":" in address else "A"
-
-
-def is_address(name: str) -> bool:
-    """Tell whether an externalName is an IPv4 address, which has no CNAME (a hostname of digits and dots cannot be resolved)."""
-    parts = name.split(".")
-    return len(parts) == 4 and all(part.isdigit() and int(part) < 256 for part in parts)  # noqa: PLR2004 (IPv4)
-
-
-def absolute(name: str) -> str:
-    """Give a name its dot at the end."""
-    return name if name.endswith(".") else f"{name}."
-
-
-def _backends(service: Service, slices: Iterable[Slice]) -> Iterator[tuple[str, str, tuple[Port, ...]]]:
+def _backends(service: Service, slices: Iterable[EndpointSlice]) -> Iterator[tuple[str, str, Sequence[Port]]]:
     """Give (label, address, ports) of the Service itself, by the label "", and of each endpoint that may be named."""
-    for address in service.cluster_ips:
-        yield "", address, service.ports
+    if service.proxied:
+        for address in service.cluster_ips:
+            yield "", normal_address(address), service.ports
     for piece in slices:
-        for endpoint in piece.endpoints:
-            if endpoint.ready or service.publish_not_ready:
-                for address in endpoint.addresses:
-                    yield endpoint_name(endpoint, address), address, piece.ports
+        ports = tuple(port for port in piece.ports if port.port)
+        for endpoint in endpoints_of(piece):
+            if endpoint.ready or service.publish_not_ready_addresses:
+                yield endpoint_name(endpoint), normal_address(endpoint.address), ports
+
+
+def _srv_owner(port: Port) -> str:
+    """Give the owner of a named port's SRV records relative to the Service."""
+    return f"_{port.name}._{port.protocol}".lower()
 
 
 def _parents(owner: str) -> Iterator[str]:

@@ -49,6 +49,7 @@ class Server:
         self._udp: list[asyncio.BaseTransport] = []
         self._tcp: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     async def listen_udp(self, sock: socket.socket) -> None:
         """Answer datagrams on a bound socket."""
@@ -63,6 +64,7 @@ class Server:
 
     async def close(self) -> None:
         """Stop answering and close all sockets."""
+        self._closing = True
         for transport in self._udp:
             transport.close()
         for listener in self._tcp:
@@ -72,6 +74,7 @@ class Server:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._forwarder.close()
+        await asyncio.sleep(0)  # the transports close their sockets in the loop's next turn
 
     def answer(self, request: bytes, *, tcp: bool) -> bytes | Forward | None:
         """Answer one message, as `klab.dns.wire.answer` does."""
@@ -89,6 +92,9 @@ class Server:
         return task
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closing:  # accepted in the very moment
+            writer.close()
+            return
         self.spawn(_TcpConnection(self, reader, writer).serve(self._idle))
 
 

@@ -19,7 +19,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from klab.dns.zone import REVERSE_ORIGINS
+from klab.dns.names import REVERSE_ORIGINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
-from klab.dns.objects import Service, Slice
-from klab.dns.records import Table, address_type, calc_table, endpoint_name
+from klab.api.endpointslice import EndpointSlice
+from klab.api.service import Service
+from klab.dns.delta import VERSION
+from klab.dns.names import REVERSE_ORIGINS, address_type, normal_address, parse_pod_label, parse_reverse, reverse_name
+from klab.dns.records import Table, calc_table, endpoint_name, endpoints_of
 from klab.errors import KlabError
 
 if TYPE_CHECKING:
@@ -20,18 +22,13 @@ if TYPE_CHECKING:
 
     from klab.dns.records import Node
 
-DELTA_VERSION = 1
 SCHEMA_VERSION = "1.1.0"
 SCHEMA_TTL = 28800
 TTL = 5
 """Seconds, of every record and of a negative answer: the default of CoreDNS' kubernetes plugin."""
 DNS_SERVICE = ("kube-system", "kube-dns")
-V4_ORIGIN, V6_ORIGIN = "in-addr.arpa.", "ip6.arpa."
-REVERSE_ORIGINS = (V4_ORIGIN, V6_ORIGIN)
 MAX_CHAIN = 10
 """CNAMEs followed in one look-up; more are a loop."""
-
-_V4_DASHES, _V6_NIBBLES, _NIBBLES = 3, 32, frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,8 @@ class Zone:
     def _clear(self) -> None:
         self._namespaces: set[str] = set()
         self._services: dict[str, dict[str, Service]] = defaultdict(dict)  # namespace -> name -> Service
-        self._slices: dict[tuple[str, str], Slice] = {}
-        self._slices_of: dict[tuple[str, str], dict[str, Slice]] = defaultdict(dict)  # (namespace, service) -> name -> Slice
+        self._slices: dict[tuple[str, str], EndpointSlice] = {}
+        self._slices_of: dict[tuple[str, str], dict[str, EndpointSlice]] = defaultdict(dict)  # (namespace, service) -> name -> Slice
         self._service_at: dict[str, dict[tuple[str, str], None]] = defaultdict(dict)  # cluster IP -> (namespace, service)
         self._slices_at: dict[str, dict[tuple[str, str], None]] = defaultdict(dict)  # endpoint address -> (namespace, slice)
         self._tables: dict[tuple[str, str], Table] = {}
@@ -76,9 +73,9 @@ class Zone:
     # Changes
 
     def apply(self, delta: Mapping[str, Any]) -> None:
-        """Take a delta as `make_delta` gives it, objects whole or trimmed; `reset` forgets all that was before."""
-        if delta.get("version") != DELTA_VERSION:
-            raise KlabError(f"a DNS delta of version {delta.get('version')} cannot be read, only {DELTA_VERSION}; run the same klab on both sides")
+        """Take a delta as `klab.dns.delta.make_delta` gives it, objects whole or trimmed; `reset` forgets all that was before."""
+        if delta.get("version") != VERSION:
+            raise KlabError(f"a DNS delta of version {delta.get('version')} cannot be read, only {VERSION}; run the same klab on both sides")
         if delta.get("reset"):
             self._clear()
             self.serial += 1
@@ -95,13 +92,13 @@ class Zone:
         elif kind == "Service":
             self._set_service(Service.of(obj))
         elif kind == "EndpointSlice":
-            self._set_slice(Slice.of(obj))
+            self._set_slice(EndpointSlice.of(obj))
         else:
             return
         self.serial += 1
 
     def remove(self, name: str) -> None:
-        """Forget the object of a key (`klab.dns.objects.key`); an unknown one is fine."""
+        """Forget the object of a key (`klab.dns.delta.key`); an unknown one is fine."""
         kind, namespace, name = name.split("/", 2)
         if kind == "Namespace":
             self._namespaces.discard(name)
@@ -116,7 +113,7 @@ class Zone:
     def _set_service(self, service: Service) -> None:
         self._remove_service(service.namespace, service.name)
         self._services[service.namespace][service.name] = service
-        for address in service.cluster_ips:
+        for address in _addresses(service):
             self._service_at[address][service.namespace, service.name] = None
 
     def _remove_service(self, namespace: str, name: str) -> None:
@@ -124,17 +121,16 @@ class Zone:
         service = self._services[namespace].pop(name, None)
         if not self._services[namespace]:
             del self._services[namespace]
-        for address in service.cluster_ips if service else ():
+        for address in _addresses(service) if service else ():
             _discard(self._service_at, address, (namespace, name))
 
-    def _set_slice(self, piece: Slice) -> None:
+    def _set_slice(self, piece: EndpointSlice) -> None:
         self._remove_slice(piece.namespace, piece.name)
         self._slices[piece.namespace, piece.name] = piece
         self._slices_of[piece.namespace, piece.service][piece.name] = piece
         self._tables.pop((piece.namespace, piece.service), None)
-        for endpoint in piece.endpoints:
-            for address in endpoint.addresses:
-                self._slices_at[address][piece.namespace, piece.name] = None
+        for endpoint in endpoints_of(piece):
+            self._slices_at[normal_address(endpoint.address)][piece.namespace, piece.name] = None
 
     def _remove_slice(self, namespace: str, name: str) -> None:
         piece = self._slices.pop((namespace, name), None)
@@ -142,9 +138,8 @@ class Zone:
             return
         _discard(self._slices_of, (namespace, piece.service), name)
         self._tables.pop((namespace, piece.service), None)
-        for endpoint in piece.endpoints:
-            for address in endpoint.addresses:
-                _discard(self._slices_at, address, (namespace, name))
+        for endpoint in endpoints_of(piece):
+            _discard(self._slices_at, normal_address(endpoint.address), (namespace, name))
 
     # Look-ups
 
@@ -221,7 +216,8 @@ class Zone:
             case [*owner, service, namespace, "svc"]:
                 return self._table(namespace, service).get(".".join(owner))
             case [host, namespace, "pod"] if self._has_namespace(namespace):
-                return _pod_node(host)
+                address = parse_pod_label(host)
+                return {address_type(address): (address,)} if address else None
         return None
 
     def _has_namespace(self, namespace: str) -> bool:
@@ -264,9 +260,9 @@ class Zone:
         for where in self._slices_at.get(address, ()):
             piece = self._slices[where]
             table = self._table(piece.namespace, piece.service)
-            for endpoint in piece.endpoints:
-                if address in endpoint.addresses:
-                    host = endpoint_name(endpoint, address)
+            for endpoint in endpoints_of(piece):
+                if address == normal_address(endpoint.address):
+                    host = endpoint_name(endpoint)
                     if address in table.get(host, {}).get(address_type(address), ()):
                         yield f"{host}.{piece.service}.{piece.namespace}.svc.{self.origin}"
 
@@ -280,44 +276,9 @@ class Zone:
         )
 
 
-def make_delta(set_objects: list[dict[str, Any]], delete: list[str], *, reset: bool = False) -> dict[str, Any]:
-    """Give a delta for `Zone.apply`: `{"version": 1, "reset": false, "set": [objects], "delete": [keys]}`.
-
-    It is JSON, for a zone in another process; the objects are best `trim`med first, the keys are `key`s.
-    """
-    return {"version": DELTA_VERSION, "reset": reset, "set": set_objects, "delete": delete}
-
-
-def reverse_name(address: str) -> str:
-    """Give the absolute name of an address's PTR records."""
-    whole = IPv6Address(address) if ":" in address else IPv4Address(address)
-    return f"{whole.reverse_pointer}."
-
-
-def parse_reverse(name: str) -> str:
-    """Give the address of a lower-case name in a reverse tree, "" if it names none (too short, too long, no number)."""
-    labels = name.removesuffix(V4_ORIGIN).removesuffix(V6_ORIGIN).removesuffix(".").split(".")[::-1]
-    try:
-        if name.endswith(V4_ORIGIN):
-            return str(IPv4Address(".".join(labels)))
-        if len(labels) == _V6_NIBBLES and all(label in _NIBBLES for label in labels):
-            return str(IPv6Address(int("".join(labels), 16)))
-    except ValueError:
-        return ""
-    return ""
-
-
-def _pod_node(host: str) -> Node | None:
-    """Give the address that a pod's label spells (`10-1-2-3`, `fd00--5`), whether there is such a pod or not."""
-    if "%" in host:  # a scope, which no record has
-        return None
-    separator = "." if host.count("-") == _V4_DASHES and "--" not in host else ":"
-    text = host.replace("-", separator)
-    try:
-        address = IPv4Address(text) if separator == "." else IPv6Address(text)
-    except ValueError:
-        return None
-    return {address_type(str(address)): (str(address),)}
+def _addresses(service: Service) -> tuple[str, ...]:
+    """Give a Service's own addresses."""
+    return tuple(normal_address(address) for address in service.cluster_ips) if service.proxied else ()
 
 
 def _rrsets(owner: str, node: Node) -> Iterator[RRset]:

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 import klab.dns.zone
-from klab.dns.objects import key, trim
-from klab.dns.zone import Answer, RRset, Zone, make_delta, parse_reverse, reverse_name
+from klab.dns.delta import key, make_delta, trim
+from klab.dns.names import parse_reverse, reverse_name
+from klab.dns.zone import Answer, RRset, Zone
 from klab.errors import KlabError
 
 CLUSTER = yaml.safe_load((Path(__file__).parents[2] / "dns_table.yaml").read_text())
@@ -154,9 +155,8 @@ def test_another_domain() -> None:
 
 def test_trimmed_objects_over_json_make_the_same_zone() -> None:
     whole = make_zone(*CLUSTER["objects"])
-    trimmed = [obj for obj in map(trim, CLUSTER["objects"]) if obj]
     copy = Zone()
-    copy.apply(json.loads(json.dumps(make_delta(trimmed, []))))
+    copy.apply(json.loads(json.dumps(make_delta(CLUSTER["objects"]))))
     for origin in ("cluster.local.", "in-addr.arpa.", "ip6.arpa."):
         assert list(copy.records(origin)) == list(whole.records(origin))
     assert copy.namespaces() == whole.namespaces() == ("default", "empty", "kube-system", "shop")
