@@ -10,7 +10,7 @@ from klab.cli.backend import Api, Check, LabStatus, Operation, Progress, Scenari
 
 
 class Layers:
-    """Backend over klab.cluster and klab.api."""
+    """Backend over klab.labs and klab.api."""
 
     def read(self, sources: Sequence[str], stdin: TextIO, lab: str | None) -> Scenario:
         """Read and check manifests."""
@@ -20,54 +20,54 @@ class Layers:
 
     def labs(self) -> Sequence[LabStatus]:
         """Give all labs of this machine."""
-        from klab.cluster.labs import list_labs  # noqa: PLC0415
+        from klab.labs.finding import list_labs  # noqa: PLC0415
 
         return list_labs()
 
     def find_lab(self, name: str | None) -> LabStatus:
         """Give the lab of that name, or the only one."""
-        from klab.cluster.labs import find_lab  # noqa: PLC0415
+        from klab.labs.finding import find_lab  # noqa: PLC0415
 
         return find_lab(name)
 
     def api(self, lab: Any) -> Api:
         """Give a client of a lab's API server."""
-        from klab.cluster.labs import client  # noqa: PLC0415
+        from klab.labs.finding import client  # noqa: PLC0415
 
         return client(lab)
 
     def up(self, scenario: Any, keep: bool, on_progress: Progress) -> UpResult:
         """Bring up a lab."""
-        from klab.cluster.up import up  # noqa: PLC0415
+        from klab.labs.up import up  # noqa: PLC0415
 
-        return up(scenario, keep, on_progress)
+        return up(scenario, keep=keep, on_progress=on_progress)
 
     def down(self, lab: Any) -> bool:
         """Take a lab down."""
-        from klab.cluster.down import down  # noqa: PLC0415
+        from klab.labs.up import down  # noqa: PLC0415
 
-        return down(lab)
+        return down(lab.name)
 
     def exec(self, lab: Any, target: str, argv: Sequence[str], namespace: str, container: str | None) -> NoReturn:
         """Become a command inside a pod, a node or `client`."""
-        from klab.cluster.exec import exec_in  # noqa: PLC0415
+        from klab.labs.entering import exec_in  # noqa: PLC0415
 
-        exec_in(lab, target, argv, namespace=namespace, container=container)
+        exec_in(lab.name, target, argv, namespace=namespace, container=container)
 
     def plan(self, scenario: Any) -> Sequence[Operation]:
         """Say what `up` would do."""
-        from klab.cluster.plan import plan  # noqa: PLC0415
+        from klab.labs.planning import plan  # noqa: PLC0415
 
-        return plan(scenario)
+        return plan(scenario.lab, scenario.documents)
 
     def explain(self, lab: Any, resource: Resource, namespace: str | None, name: str) -> Sequence[Operation]:
         """Say what stands in the kernel for an object."""
-        from klab.cluster.explain import explain  # noqa: PLC0415
+        from klab.labs.planning import explain  # noqa: PLC0415
 
-        return explain(lab, resource, namespace, name)
+        return explain(lab.name, resource, namespace, name)
 
     def diagnose(self) -> Sequence[Check]:
         """Look at what this machine has."""
-        from klab.cluster.doctor import diagnose  # noqa: PLC0415
+        from klab.labs.doctor import diagnose  # noqa: PLC0415
 
         return diagnose()

@@ -1,6 +1,7 @@
 """Carries operations out: namespaces, links, addresses, routes in batches of netlink messages; sysctls and rules from a thread in their namespace.
 
-Stages follow the ranks of klab.linux.objects: everything of a lower rank stands, in every namespace, before the first of a higher rank is begun.
+Stages follow the ranks of klab.linux.objects: everything of a lower rank stands, in every namespace, before the first of a higher rank is begun;
+rules come last, all of a namespace at once.
 A refused message stops the work with a KernelError that names the line a person would have typed; taking back what was made is the caller's.
 """
 
@@ -14,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from klab.errors import KernelError
-from klab.kernel import netns, rtnl
+from klab.kernel import netns, rtnl, rules
 from klab.kernel.netlink import Message, NetlinkRefusedError, RouteSocket
 from klab.linux.diff import Operation, in_order
 from klab.linux.objects import Address, Fdb, Ipip, Link, Neighbour, Netns, Qualify, Route, Sysctl, Veth, Vxlan
@@ -39,7 +40,8 @@ class Applier:
         """Carry all of them out, in a working order whatever order they come in; what goes with its namespace is not removed by hand."""
         listed = list(operations)
         dying = {step.object.netns for step in listed if step.verb == "delete" and isinstance(step.object, Netns)}
-        steps = [step for step in listed if not (step.verb == "delete" and step.object.netns in dying and not isinstance(step.object, Netns))]
+        lasting = [step for step in listed if not (step.verb == "delete" and step.object.netns in dying and not isinstance(step.object, Netns))]
+        steps = [step for step in lasting if not isinstance(step.object, rules.TYPES)]
         try:
             for (removing, _rank), stage in groupby(in_order(steps), key=lambda step: (step.verb == "delete", step.object.rank)):
                 self._stage(list(stage), removing=removing)
@@ -48,6 +50,7 @@ class Applier:
                 opened.close()
             self._sockets.clear()
             self._indexes.clear()
+        self._in_each([step for step in lasting if isinstance(step.object, rules.TYPES)], rules.apply)
 
     def _stage(self, stage: Sequence[Operation], *, removing: bool) -> None:
         first = stage[0].object
@@ -55,13 +58,11 @@ class Applier:
             (netns.remove if removing else self._make)([self._path(step.object.netns) for step in stage])
         elif isinstance(first, Sysctl):
             self._in_each(stage, _write_sysctls)
-        elif isinstance(first, Link | Address | Route | Neighbour | Fdb):
+        else:
             self._open(stage)
             self._send(stage, self._removal if removing else self._messages, fine=_ABSENT if removing else frozenset())
             if isinstance(first, Veth) and not removing:
                 self._send(stage, self._second_end)
-        else:
-            self._in_each(stage, EXECUTORS[type(first)])
 
     def _path(self, name: str) -> Path:
         return self._directory / name
@@ -185,6 +186,3 @@ def _write_sysctls(stage: Sequence[Operation]) -> None:
                 Path("/proc/sys", step.object.name).write_text(step.object.value)
             except OSError as error:
                 raise KernelError(f"sysctl -w {step.object.name}={step.object.value}", error.errno or 0, error.strerror or "") from error
-
-
-EXECUTORS: dict[type, Executor] = {}

@@ -61,6 +61,16 @@ def enter(path: str | Path) -> None:
         os.close(descriptor)
 
 
+def in_new(work: Callable[[], T]) -> T:
+    """Do `work` in a new network namespace that goes with it."""
+
+    def body() -> T:
+        _check(_libc.unshare(CLONE_NEWNET), "unshare")
+        return work()
+
+    return in_thread(body)
+
+
 def each(paths: Iterable[Path], work: Callable[[Path], T]) -> list[T]:
     """Visit the namespaces one after another in one thread and do `work` in each."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from klab.kernel import netns
+from klab.kernel import netns, rules
 from klab.kernel.netlink import RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGH, RTM_GETROUTE, RouteSocket, attributes
 from klab.kernel.rtnl import NUD_PERMANENT, PROTOCOLS, ROUTE_TYPES, SCOPES, TABLE_MAIN
 from klab.linux.objects import Address, Bridge, Dummy, Fdb, Ipip, Key, KernelObject, Link, Neighbour, Netns, Route, Sysctl, Veth, Vxlan
@@ -20,18 +20,22 @@ _SCOPE_NAMES = {number: name for name, number in SCOPES.items()}
 _TYPE_NAMES = {number: name for name, number in ROUTE_TYPES.items()}
 
 
-def observe(namespaces: dict[str, Path], sysctls: Iterable[Sysctl] = ()) -> dict[Key, KernelObject]:
-    """Read everything in the namespaces (short name -> file) that exist, and of sysctls those that are asked for."""
+def observe(namespaces: dict[str, Path], desired: Iterable[KernelObject] = ()) -> dict[Key, KernelObject]:
+    """Read everything in the namespaces (short name -> file) that exist; sysctls and rules only where some of their class are desired."""
     living = {path: name for name, path in namespaces.items() if netns.exists(path)}
     asked: dict[str, list[Sysctl]] = {}
-    for setting in sysctls:
-        asked.setdefault(setting.netns, []).append(setting)
+    ruled: dict[str, set[type[KernelObject]]] = {}
+    for item in desired:
+        if isinstance(item, Sysctl):
+            asked.setdefault(item.netns, []).append(item)
+        elif isinstance(item, rules.TYPES):
+            ruled.setdefault(item.netns, set()).add(type(item))
 
     def visit(path: Path) -> list[KernelObject]:
         name = living[path]
         rtnl = RouteSocket()
         try:
-            return [Netns(netns=name), *_visible(rtnl, name), *_settings(asked.get(name, ()))]
+            return [Netns(netns=name), *_visible(rtnl, name), *_settings(asked.get(name, ())), *rules.observe(name, tuple(ruled.get(name, ())))]
         finally:
             rtnl.close()
 

@@ -42,7 +42,6 @@ def plan_status(pod: Pod, old: Mapping[str, Any], attempts: Sequence[Attempt], d
     if facts.pod_ips:
         status["podIP"] = facts.pod_ips[0]
         status["podIPs"] = [{"ip": address} for address in facts.pod_ips]
-    status["qosClass"] = calc_qos(pod)
     status["containerStatuses"] = containers
     if inits:
         status["initContainerStatuses"] = inits
@@ -53,19 +52,6 @@ def plan_status(pod: Pod, old: Mapping[str, Any], attempts: Sequence[Attempt], d
 def render_time(seconds: float) -> str:
     """Write a time as the API does: 2026-11-21T09:16:00Z."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def calc_qos(pod: Pod) -> str:
-    """Give BestEffort, Burstable or Guaranteed from cpu and memory (k8s.io/component-helpers qos)."""
-    all_containers = (*pod.containers, *pod.init_containers)
-    if not any(container.requests or container.limits for container in all_containers):
-        return "BestEffort"
-    guaranteed = all(
-        container.limits.get(name) and container.requests.get(name, container.limits[name]) == container.limits[name]
-        for container in all_containers
-        for name in ("cpu", "memory")
-    )
-    return "Guaranteed" if guaranteed else "Burstable"
 
 
 def _container_status(pod: Pod, container: Container, attempts: Sequence[Attempt], decision: Decision, facts: Facts, *, init: bool) -> Status:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from klab.linux.objects import Key, KernelObject, Link, Netns, Qualify, Route, Veth
+from klab.linux.objects import KernelObject, Key, Link, Netns, Qualify, Route, Veth
 
 Verb = Literal["create", "change", "delete"]
 _LIVE_ATTRIBUTES = frozenset({"mtu", "mac", "master", "hairpin", "up"})
@@ -46,10 +46,13 @@ def diff(desired: Iterable[KernelObject], observed: Mapping[Key, KernelObject], 
     operations = [Operation("delete", item) for item in gone]
     for item in sorted(wanted.values(), key=order):
         standing = observed.get(item.key)
+        again = ("Link", item.netns, item.device) in remade or ("Netns", item.netns) in remade
+        if standing == item and not again and not (isinstance(item, Link) and ("Link", item.netns, item.master) in remade):
+            continue
         if isinstance(standing, Link) and isinstance(item, Link) and not _same_device(item, standing, observed):
             operations.append(Operation("delete", standing))
             standing = None
-        if standing is None or ("Link", item.netns, item.device) in remade or ("Netns", item.netns) in remade:
+        if standing is None or again:
             operations.append(Operation("create", item))
             if isinstance(item, Link):
                 remade |= {item.key, ("Link", item.peer_netns, item.peer)} if isinstance(item, Veth) else {item.key}
@@ -59,7 +62,7 @@ def diff(desired: Iterable[KernelObject], observed: Mapping[Key, KernelObject], 
 
 
 def in_order(operations: Iterable[Operation]) -> list[Operation]:
-    """Deletions first, from the top down; then creations and changes, from the bottom up."""
+    """Put deletions first, from the top down; then creations and changes, from the bottom up."""
     listed = list(operations)
     deletions = sorted((step for step in listed if step.verb == "delete"), key=lambda step: order(step.object), reverse=True)
     return deletions + sorted((step for step in listed if step.verb != "delete"), key=lambda step: order(step.object))

@@ -1,0 +1,237 @@
+"""The lab's control plane: waits for changes in the store and carries them through, from controllers to kernel, runtime and status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from klab.api.pod import Pod
+from klab.cluster import settle
+from klab.cluster.kubelets import Kubelets
+from klab.cluster.topology import node_owner, pod_owner
+from klab.cluster.wiring import Wiring
+from klab.controlplane.events import Recorder
+from klab.controlplane.store import Event, Store
+from klab.errors import KlabError, NotFoundError
+from klab.kernel.rundir import RunDir
+from klab.kubelet.resolv import ClusterDns
+from klab.linux.diff import Operation
+from klab.linux.objects import KernelObject
+from klab.runtime.client import RuntimeClient, ensure_runtime
+from klab.runtime.protocol import ContainerStatus
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 2.0
+_CONFIG_KINDS = frozenset({"ConfigMap", "Secret"})
+
+Place = tuple[str, str]  # a pod's namespace and name
+
+
+class ControlPlane:
+    """Joins the rooms; one instance a lab."""
+
+    def __init__(self, rundir: RunDir, store: Store) -> None:
+        """Prepare; `run` does the work."""
+        self.store = store
+        self.rundir = rundir
+        self.lab = settle.lab_of(store)
+        self.wiring = Wiring(rundir)
+        self.recorder = Recorder(store, lambda: datetime.now(UTC))
+        runtime = RuntimeClient(self._on_exit, self._on_lost)
+        self.kubelets = Kubelets(store, rundir, runtime, self.recorder, ClusterDns(domain=self.lab.dns.domain), self._touch)
+        self.failures: dict[str, KlabError] = {}
+        """Owners whose part of the network could not be built, and why."""
+        self._topology = settle.topology_of(store, self.lab)
+        self._places: dict[str, Place] = {}
+        self._dirty: set[Place] = set()
+        self._deleted: dict[str, Place] = {}
+        self._base_dirty = True
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._reconnecting: asyncio.Task[None] | None = None
+        store.subscribe(self._on_events)
+
+    async def adopt(self) -> list[Operation]:
+        """Make the kernel what the store says, whatever stands there, and take over what runs; give what had to be done."""
+        self._topology = settle.topology_of(self.store, self.lab)
+        desired: dict[str, Sequence[KernelObject]] = dict(self._topology.plan_base())
+        for obj in self.store.list(settle.PODS):
+            pod = Pod.of(obj)
+            self._places[pod.uid] = (pod.namespace, pod.name)
+            if objects := self._topology.plan_pod(pod):
+                desired[pod_owner(pod.namespace, pod.name)] = objects
+        done = await self.wiring.repair(desired)
+        await self._connect()
+        self._base_dirty = False
+        self._dirty |= set(self._places.values())
+        self._wake()
+        return done
+
+    async def repair(self) -> list[Operation]:
+        """Rebuild what somebody took away; give what had to be done."""
+        await self._idle.wait()
+        return await self.wiring.repair()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            if not self._work.is_set():
+                self._idle.set()
+                await self._work.wait()
+            self._work.clear()
+            try:
+                await self._step()
+            except KlabError:
+                logger.exception("a step of the control plane failed; it is tried again")
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake)
+
+    async def idle(self) -> None:
+        """Wait until there is nothing to do."""
+        await self._idle.wait()
+
+    def summary(self) -> dict[str, Any]:
+        """Count pods and ready ones, and list what could not be built."""
+        pods = [obj for obj in self.store.list(settle.PODS) if obj["status"].get("phase") not in {"Succeeded", "Failed"}]
+        failures = [str(error) for error in self.failures.values()]
+        return {"pods": len(pods), "ready": sum(map(_is_ready, pods)), "failures": failures}
+
+    # inside
+
+    async def _connect(self) -> None:
+        """Find the lab's container runtime, or start it, and take over what runs in it."""
+        await asyncio.to_thread(ensure_runtime, self.rundir.path, self.rundir.owner)
+        await self.kubelets.runtime.connect(self.rundir.path)
+        await self.kubelets.adopt(self._places)
+
+    def _on_exit(self, status: ContainerStatus) -> None:
+        self.kubelets.heard(status)
+
+    def _on_lost(self) -> None:
+        """Start the runtime anew when it was killed."""
+        logger.warning("the container runtime went away; starting it anew")
+        self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        await self._connect()
+        self._dirty |= set(self._places.values())
+        self._wake()
+
+    def _on_events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            meta = event.object["metadata"]
+            match event.resource.kind:
+                case "Pod":
+                    place = (meta["namespace"], meta["name"])
+                    if event.type == "DELETED":
+                        self._deleted[meta["uid"]] = place
+                        self._places.pop(meta["uid"], None)
+                    else:
+                        self._places[meta["uid"]] = place
+                        self._dirty.add(place)
+                case "Node" if _moved(event):
+                    self._base_dirty = True
+                    self._dirty |= set(self._places.values())
+                case "Node":
+                    self._dirty |= {place for uid, place in self._places.items() if uid not in self.kubelets.records}
+                case kind if kind in _CONFIG_KINDS:
+                    self._dirty |= {self._places[uid] for uid, record in self.kubelets.records.items() if record.errors and uid in self._places}
+                case _:
+                    continue
+            self._wake()
+
+    def _wake(self) -> None:
+        self._idle.clear()
+        self._work.set()
+
+    def _touch(self, uid: str) -> None:
+        if uid in self._places:
+            self._dirty.add(self._places[uid])
+            self._wake()
+
+    async def _step(self) -> None:
+        """Carry all changes that have come so far one step on; what that changes again is the next step's."""
+        if self._base_dirty:
+            self._base_dirty = False
+            await self._build_base()
+        settle.schedule(self.store, self.recorder)
+        refused = settle.give_addresses(self.store, self._topology)
+        deleted, self._deleted = self._deleted, {}
+        dirty, self._dirty = self._dirty, set()
+        await self._remove(deleted)
+        pods = [(obj, Pod.of(obj)) for obj in map(self._get, dirty) if obj is not None]
+        failed = await self._build([pod for _obj, pod in pods])
+        for obj, pod in pods:
+            if error := refused.get(pod.uid) or failed.get(_owner(pod)):
+                self._report_sandbox(obj, pod, error)
+        through = await self.kubelets.sync([obj for obj, pod in pods if self._can_run(pod) and _owner(pod) not in failed])
+        unbound = [pod for _obj, pod in pods if pod.terminating and pod.node_name not in self._topology.nodes]
+        await self._finish([*through, *unbound])
+
+    async def _build_base(self) -> None:
+        """Build underlay and nodes; report the nodes ready that stand."""
+        self._topology = settle.topology_of(self.store, self.lab)
+        planned = self._topology.plan_base()
+        former = [owner for owner in self.wiring.owned if owner.startswith("node/") and owner not in planned]
+        changes = {owner: objects for owner, objects in planned.items() if self.wiring.owned.get(owner) != objects}
+        failed = await self.wiring.sync({**changes, **dict.fromkeys(former, ())})
+        self.failures = {owner: error for owner, error in self.failures.items() if owner not in changes} | failed
+        with self.store.batch():
+            for node in self.store.list(settle.NODES):
+                settle.report_node(self.store, node, self.failures.get(node_owner(node["metadata"]["name"])))
+
+    async def _build(self, pods: Sequence[Pod]) -> dict[str, KlabError]:
+        """Build or take down what stands for pods; give the owners for whom it failed."""
+        planned = {_owner(pod): self._topology.plan_pod(pod) for pod in pods}
+        changes = {owner: objects for owner, objects in planned.items() if (self.wiring.owned.get(owner) or ()) != objects}
+        return await self.wiring.sync(changes) if changes else {}
+
+    def _can_run(self, pod: Pod) -> bool:
+        """Say whether the kubelet has something to do for a pod: it has a node and an address, and has not ended for good."""
+        return pod.node_name in self._topology.nodes and bool(pod.pod_ips or pod.host_network) and not (pod.finished and not pod.terminating)
+
+    async def _finish(self, pods: Sequence[Pod]) -> None:
+        """Remove pods whose deletion is through: first what stands for them, then the objects."""
+        await self._remove({pod.uid: (pod.namespace, pod.name) for pod in pods})
+        with self.store.batch():
+            for pod in pods:
+                self.store.remove(settle.PODS, pod.namespace, pod.name)
+        for pod in pods:
+            self._deleted.pop(pod.uid, None)
+
+    async def _remove(self, deleted: Mapping[str, Place]) -> None:
+        """Take down what stands for pods that are gone."""
+        if deleted:
+            await self.kubelets.forget(list(deleted))
+            owners = [pod_owner(*place) for place in deleted.values()]
+            await self.wiring.sync({owner: () for owner in owners if owner in self.wiring.owned})
+
+    def _report_sandbox(self, obj: Mapping[str, Any], pod: Pod, error: KlabError) -> None:
+        """Tell that a pod's network could not be built, and try again after a while."""
+        self.recorder.record(obj, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", "kubelet", pod.node_name)
+        asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._touch, pod.uid)
+
+    def _get(self, place: Place) -> dict[str, Any] | None:
+        try:
+            return self.store.get(settle.PODS, *place)
+        except NotFoundError:
+            return None
+
+
+def _owner(pod: Pod) -> str:
+    return pod_owner(pod.namespace, pod.name)
+
+
+def _is_ready(obj: Mapping[str, Any]) -> bool:
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in obj["status"].get("conditions") or ())
+
+
+def _moved(event: Event) -> bool:
+    """Say whether a Node came, went, or has other addresses than before: what others build on."""
+    if event.type != "MODIFIED" or event.old is None:
+        return True
+    new, old = event.object, event.old
+    return new["spec"] != old["spec"] or new["status"].get("addresses") != old["status"].get("addresses")

@@ -1,0 +1,280 @@
+"""The kubelets of all nodes: carries the lifecycle's decisions to the container runtime, and what the runtime tells back into pod status."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from klab.api import resources
+from klab.api.pod import Container, Pod
+from klab.api.service import Service
+from klab.controlplane.events import Recorder
+from klab.controlplane.store import Store
+from klab.errors import KlabError, NotFoundError
+from klab.kernel import rootfs
+from klab.kernel.rundir import RunDir
+from klab.kubelet.environment import expand, resolve_environment, service_environment
+from klab.kubelet.lifecycle import Attempt, Decision, decide, latest
+from klab.kubelet.resolv import ClusterDns, ResolvConf
+from klab.kubelet.sandbox import plan_sandbox_files
+from klab.kubelet.sources import ConfigError, NodeFacts
+from klab.kubelet.status import Facts, plan_status
+from klab.linux.names import pod_netns
+from klab.runtime.client import RuntimeClient
+from klab.runtime.protocol import RUNNING, ContainerSpec, ContainerStatus, Identity, Port, Sandbox
+
+PODS = resources.of("v1", "Pod")
+NODES = resources.of("v1", "Node")
+SERVICES = resources.of("v1", "Service")
+
+_KEPT_ATTEMPTS = 2  # of each container: the present one, and the one before for lastState and `logs -p`
+
+
+@dataclass(slots=True)
+class PodRecord:
+    """What is remembered of a pod between two syncs: its containers' attempts by runtime id, and whether its files are written."""
+
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    prepared: bool = False
+    errors: dict[str, tuple[str, str]] = field(default_factory=dict)
+    stopping: asyncio.Task[None] | None = None
+    alarm: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True)
+class Kubelets:
+    """All pods that have a node; `touch` asks for another sync of a pod, by its uid."""
+
+    store: Store
+    rundir: RunDir
+    runtime: RuntimeClient
+    recorder: Recorder
+    dns: ClusterDns
+    touch: Callable[[str], None]
+    records: dict[str, PodRecord] = field(default_factory=dict)
+
+    async def adopt(self, uids: Iterable[str]) -> None:
+        """Take over the containers that run already; those of pods that nobody knows any more are stopped and removed."""
+        known = set(uids)
+        strays = []
+        for status in await self.runtime.list():
+            if _uid(status.id) in known:
+                self._note(status)
+            else:
+                strays.append(status.id)
+        await self.runtime.stop(strays, 0)
+        await self.runtime.remove(strays)
+
+    def heard(self, status: ContainerStatus) -> None:
+        """Take note of what the runtime tells by itself: a container ended."""
+        if _uid(status.id) in self.records:
+            self._note(status)
+            self._end_log(status)
+            self.touch(_uid(status.id))
+
+    async def sync(self, pods: Sequence[Mapping[str, Any]]) -> list[Pod]:
+        """Bring pods (with a node and, unless on its network, an address) one step on; give those that are deleted and have no container left."""
+        now = time.time()
+        views = [Pod.of(obj) for obj in pods]
+        specs: list[ContainerSpec] = []
+        streaks: dict[str, int] = {}
+        for pod in views:
+            record = self.records.setdefault(pod.uid, PodRecord())
+            record.errors.clear()
+            for container, number, streak in decide(pod, tuple(record.attempts.values()), now).start:
+                spec = self._spec(pod, record, container, number)
+                if spec is not None:
+                    specs.append(spec)
+                    streaks[spec.id] = streak
+        started = await self.runtime.start(specs) if specs else []
+        for status in started:
+            self._note(status, streaks[status.id])
+        self._tell_started(started, {pod.uid: obj for pod, obj in zip(views, pods, strict=True)})
+        gone = []
+        with self.store.batch():
+            for pod, obj in zip(views, pods, strict=True):
+                if self._conclude(pod, obj, time.time()):
+                    gone.append(pod)
+        return gone
+
+    async def forget(self, uids: Sequence[str]) -> None:
+        """Drop all that is left of pods that are gone: containers, mounts, files."""
+        containers = [name for uid in uids if uid in self.records for name in self.records[uid].attempts]
+        running = [name for uid in uids if uid in self.records for name, attempt in self.records[uid].attempts.items() if attempt.running]
+        for uid in uids:
+            record = self.records.pop(uid, None)
+            if record and record.alarm:
+                record.alarm.cancel()
+        if running:
+            await self.runtime.stop(running, 0)
+        if containers:
+            await self.runtime.remove(containers)
+        for uid in uids:
+            directory = self.rundir.pods / uid
+            for container in directory.glob("containers/*"):
+                rootfs.remove_rootfs(container)
+            shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
+
+    def log_path(self, uid: str, container: str, number: int) -> Path:
+        """Give the file that a container's output goes to."""
+        return self.rundir.pods / uid / "logs" / f"{container}.{number}.log"
+
+    def is_running(self, container_id: str) -> bool:
+        """Say whether a container runs, by its runtime id."""
+        record = self.records.get(_uid(container_id))
+        return record is not None and container_id in record.attempts and record.attempts[container_id].running
+
+    # inside
+
+    def _end_log(self, status: ContainerStatus) -> None:
+        """Wake those who follow the log of a container that ended."""
+        uid, container, number = status.id.rsplit("/", 2)
+        with suppress(FileNotFoundError):
+            os.utime(self.log_path(uid, container, int(number)))
+
+    def _conclude(self, pod: Pod, obj: Mapping[str, Any], now: float) -> bool:
+        """Stop what has to be stopped, write the status, set the alarm; say whether a deleted pod is through."""
+        record = self.records[pod.uid]
+        attempts = tuple(record.attempts.values())
+        decision = decide(pod, attempts, now)
+        if decision.start and not record.errors:
+            self.touch(pod.uid)  # what was just started makes way for the next one
+        if decision.stop and record.stopping is None:
+            record.stopping = asyncio.create_task(self._stop(pod, obj, decision))
+        if record.alarm:
+            record.alarm.cancel()
+            record.alarm = None
+        if decision.wake_at is not None:
+            record.alarm = asyncio.get_running_loop().call_later(max(0.0, decision.wake_at - now), self.touch, pod.uid)
+        node = self.store.get(NODES, None, pod.node_name)
+        facts = Facts(host_ip=_addresses(node)[0], pod_ips=pod.pod_ips or (_addresses(node) if pod.host_network else ()), errors=record.errors)
+        status = plan_status(pod, obj.get("status") or {}, attempts, decision, facts, now)
+        try:
+            self.store.update(PODS, {**obj, "metadata": _identity(obj), "status": status}, "status")
+        except NotFoundError:
+            return False  # removed with --force meanwhile
+        return pod.terminating and not any(attempt.running for attempt in attempts)
+
+    async def _stop(self, pod: Pod, obj: Mapping[str, Any], decision: Decision) -> None:
+        record = self.records[pod.uid]
+        grace = obj["metadata"].get("deletionGracePeriodSeconds")
+        ids = [name for name, attempt in record.attempts.items() if attempt.running and attempt.container in decision.stop]
+        for name in decision.stop:
+            self.recorder.record(obj, "Normal", "Killing", f"Stopping container {name}", "kubelet", pod.node_name)
+        try:
+            for status in await self.runtime.stop(ids, pod.termination_grace_period_seconds if grace is None else grace):
+                self._note(status)
+        finally:
+            record.stopping = None
+            self.touch(pod.uid)
+
+    def _note(self, status: ContainerStatus, streak: int | None = None) -> None:
+        uid, container, number = status.id.rsplit("/", 2)
+        record = self.records.setdefault(uid, PodRecord())
+        before = record.attempts.get(status.id)
+        record.attempts[status.id] = Attempt(
+            container=container,
+            number=int(number),
+            running=status.state == RUNNING,
+            exit_code=status.exit_code or 0,
+            started_at=status.started_at,
+            finished_at=status.finished_at,
+            reason=status.reason,
+            message=status.message,
+            streak=before.streak if before else int(number) if streak is None else streak,
+        )
+
+    def _spec(self, pod: Pod, record: PodRecord, container: Container, number: int) -> ContainerSpec | None:
+        """Say how a container is started; None, with the reason in the record, where something it refers to is missing."""
+        try:
+            env = container_variables(self.store, pod, container)
+            if not record.prepared:
+                self._write_files(pod)
+                record.prepared = True
+            sandbox = container_sandbox(self.rundir, self.store, pod, container)
+        except ConfigError as error:
+            record.errors[container.name] = ("CreateContainerConfigError", str(error))
+            return None
+        address = pod.pod_ips[0] if pod.pod_ips else _addresses(self.store.get(NODES, None, pod.node_name))[0]
+        return ContainerSpec(
+            id=f"{pod.uid}/{container.name}/{number}",
+            sandbox=sandbox,
+            image=container.image,
+            identity=Identity(pod.name, pod.namespace, address, pod.node_name, container.name),
+            log_path=str(self.log_path(pod.uid, container.name, number)),
+            argv=(*expand(container.command, env), *expand(container.args, env)) if container.command else None,
+            args=expand(container.args, env),
+            env=env,
+            working_dir=container.working_dir,
+            ports=tuple(Port(port.container_port, port.protocol) for port in container.ports),
+        )
+
+    def _write_files(self, pod: Pod) -> None:
+        """Write the pod's /etc files."""
+        etc = self.rundir.pods / pod.uid / "etc"
+        etc.mkdir(parents=True, exist_ok=True)
+        (etc.parent / "logs").mkdir(exist_ok=True)
+        for name, text in plan_sandbox_files(pod, self.dns, ResolvConf()).etc.items():
+            (etc / name).write_text(text)
+
+    def _tell_started(self, started: Sequence[ContainerStatus], objects: Mapping[str, Mapping[str, Any]]) -> None:
+        with self.store.batch():
+            for status in started:
+                uid, container, _number = status.id.rsplit("/", 2)
+                obj, node = objects[uid], objects[uid]["spec"]["nodeName"]
+                if status.state == RUNNING or status.exit_code == 0:
+                    self.recorder.record(obj, "Normal", "Started", f"Started container {container}", "kubelet", node)
+                else:
+                    self.recorder.record(obj, "Warning", "Failed", f"Error: container {container}: {status.message or status.reason}", "kubelet", node)
+                if status.unknown_image:
+                    text = f'klab knows no behaviour of the image of container "{container}": it answers on its declared ports with the pod\'s identity'
+                    self.recorder.record(obj, "Normal", "UnknownImage", text, "kubelet", node)
+
+
+def container_sandbox(rundir: RunDir, store: Store, pod: Pod, container: Container) -> Sandbox:
+    """Say where a container's processes live."""
+    directory = rundir.pods / pod.uid
+    netns = pod.node_name if pod.host_network else pod_netns(pod.namespace, pod.name)
+    return Sandbox(
+        netns=str(rundir.netns_path(netns)),
+        hostname=(directory / "etc" / "hostname").read_text().strip(),
+        root_dir=str(directory / "containers" / container.name),
+        etc_dir=str(directory / "etc"),
+    )
+
+
+def container_variables(store: Store, pod: Pod, container: Container) -> dict[str, str]:
+    """Give a container's environment; ConfigError where something that it refers to is missing."""
+    node = store.get(NODES, None, pod.node_name)
+    facts = NodeFacts(_addresses(node), node["status"].get("allocatable") or {})
+    services = service_environment((Service.of(obj) for obj in store.list(SERVICES)), pod.namespace)
+    return resolve_environment(pod, container, facts, lambda kind, namespace, name: _find(store, kind, namespace, name), services)
+
+
+def _find(store: Store, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+    try:
+        return store.get(resources.of("v1", kind), namespace, name)
+    except NotFoundError:
+        return None
+
+
+def _uid(container_id: str) -> str:
+    return container_id.split("/", 1)[0]
+
+
+def _identity(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the metadata that a status update is addressed with: no resourceVersion, as the status is the kubelet's alone."""
+    return {key: obj["metadata"][key] for key in ("name", "namespace", "uid")}
+
+
+def _addresses(node: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP")
+
+

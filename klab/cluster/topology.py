@@ -1,0 +1,92 @@
+"""What ought to stand in the kernel, by owner: the underlay, each node, each pod. A pure reading of the store's objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
+
+from klab.api.lab import Lab
+from klab.api.pod import Pod
+from klab.cloud.underlay import calc_wire, plan_surroundings, plan_wire
+from klab.cni.hostlocal import calc_reserved
+from klab.cni.network import NodeNetwork, PodAttachment, PodNetwork, plan_node, plan_pod
+from klab.linux.objects import KernelObject
+
+UNDERLAY = "underlay"
+PINNED_ANNOTATION = "klab.dev/pinned-addresses"
+"""On a Node: the addresses of its block that pods were pinned to when the lab was made; the bridge keeps away from them."""
+
+Owned = dict[str, tuple[KernelObject, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The lab's settings and its present nodes."""
+
+    lab: Lab
+    nodes: Mapping[str, NodeNetwork] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, lab: Lab, nodes: Iterable[Mapping[str, Any]]) -> Topology:
+        """Read the Node objects."""
+        return cls(lab, {node.name: node for node in (_node_network(lab, obj) for obj in nodes)})
+
+    def plan_base(self) -> Owned:
+        """Plan underlay and nodes."""
+        network, underlay = self.pod_network, self.lab.underlay
+        planned: Owned = {UNDERLAY: tuple(plan_surroundings(underlay))}
+        for node in self.nodes.values():
+            others = [other for other in self.nodes.values() if other is not node]
+            wire = calc_wire(underlay, node.name, node.address)
+            planned[node_owner(node.name)] = (*plan_wire(underlay, wire), *plan_node(network, node, others))
+        return planned
+
+    def plan_pod(self, pod: Pod) -> tuple[KernelObject, ...]:
+        """Plan what stands for a pod: nothing before it has a node and an address, on the node's own network, or after its end."""
+        node = self.nodes.get(pod.node_name)
+        if node is None or pod.host_network or pod.finished or not pod.pod_ips:
+            return ()
+        return tuple(plan_pod(self.pod_network, node, PodAttachment(pod.namespace, pod.name, pod.pod_ips)))
+
+    def reserved(self, node: str) -> frozenset[str]:
+        """Give the addresses of a node's blocks that no pod gets."""
+        found = self.nodes[node]
+        blocks = (calc_reserved(self.lab.network.plugin, block, found.gateways) for block in found.blocks)
+        return frozenset(address for _gateway, reserved in blocks for address in reserved) | frozenset(found.gateways)
+
+    @property
+    def pod_network(self) -> PodNetwork:
+        """Give the settings that the CNI planners take."""
+        network, underlay = self.lab.network, self.lab.underlay
+        return PodNetwork(
+            plugin=network.plugin,
+            pod_cidrs=network.pod_cidrs,
+            underlay=tuple(subnet.cidr for subnet in underlay.subnets),
+            interface=underlay.interface,
+            underlay_mtu=underlay.mtu,
+            mtu=network.mtu or 0,
+            bridge=network.bridge or "",
+            vni=network.vni,
+            port=network.port,
+        )
+
+
+def node_owner(name: str) -> str:
+    """Name a node as an owner of kernel objects."""
+    return f"node/{name}"
+
+
+def pod_owner(namespace: str, name: str) -> str:
+    """Name a pod as an owner of kernel objects."""
+    return f"pod/{namespace}/{name}"
+
+
+def _node_network(lab: Lab, obj: Mapping[str, Any]) -> NodeNetwork:
+    name = obj["metadata"]["name"]
+    address = next(entry["address"] for entry in obj["status"]["addresses"] if entry["type"] == "InternalIP")
+    blocks = tuple(ip_network(cidr) for cidr in obj["spec"]["podCIDRs"])
+    pinned = (obj["metadata"].get("annotations") or {}).get(PINNED_ANNOTATION, "").split(",")
+    gateways = (calc_reserved(lab.network.plugin, block, pinned)[0] for block in blocks)
+    return NodeNetwork(name, address, blocks, tuple(gateway for gateway in gateways if gateway))
