@@ -89,10 +89,17 @@ def _resolve_port(container: Container, port: int | str | None) -> tuple[int, st
     return (named, "") if 0 < named <= _MAX_PORT else (0, f"invalid port number: {named}")
 
 
-def judge_http(status: int, body: str = "", error: str = "") -> Outcome:
-    """Judge an HTTP probe: its answer, or the `error` that came instead."""
+def render_url(probe: Probe, pod_ip: str) -> str:
+    """Give the URL that an HTTP probe asks for."""
+    host = probe.host or pod_ip
+    path = probe.path if probe.path.startswith("/") else f"/{probe.path}"
+    return f"{probe.scheme}://{f'[{host}]' if ':' in host else host}:{probe.port}{path}"
+
+
+def judge_http(status: int, body: str = "", error: str = "", *, errored: bool = False) -> Outcome:
+    """Judge an HTTP probe: its answer, or the `error` that came instead; `errored` if it came in the middle of the body."""
     if error:
-        return Outcome("failure", error)
+        return Outcome("failure", error, errored)
     if _OK <= status < _REDIRECT:
         return Outcome("success", body)
     if _REDIRECT <= status < _BAD:

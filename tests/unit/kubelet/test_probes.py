@@ -19,6 +19,7 @@ from klab.kubelet.probes import (
     judge_tcp,
     parse_probe,
     render_killing,
+    render_url,
 )
 from klab.kubelet.resolv import Note
 
@@ -101,9 +102,22 @@ def test_http_statuses(status: int, expected: Outcome) -> None:
     assert judge_http(status, "body") == expected
 
 
+@pytest.mark.parametrize(
+    ("http_get", "expected"),
+    [
+        ({"port": "http"}, "http://10.0.0.1:8080/"),
+        ({"port": 80, "path": "healthz?full=1"}, "http://10.0.0.1:80/healthz?full=1"),
+        ({"port": 443, "scheme": "HTTPS", "host": "fd00::1", "path": "/x"}, "https://[fd00::1]:443/x"),
+    ],
+)
+def test_urls(http_get: dict[str, Any], expected: str) -> None:
+    assert render_url(parsed({"httpGet": http_get}), "10.0.0.1") == expected
+
+
 def test_judgements() -> None:
     refused = 'Get "http://10.0.0.1:80/": dial tcp 10.0.0.1:80: connect: connection refused'
     assert judge_http(0, error=refused) == Outcome("failure", refused)
+    assert judge_http(200, error="unexpected EOF", errored=True) == Outcome("failure", "unexpected EOF", errored=True)
     assert judge_tcp("") == Outcome("success")
     assert judge_tcp("dial tcp 10.0.0.1:80: i/o timeout") == Outcome("failure", "dial tcp 10.0.0.1:80: i/o timeout")
     command = Probe("exec", command=("sh", "-c", "x"), timeout=90)
