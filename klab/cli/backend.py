@@ -1,19 +1,17 @@
 """What the command line wants from the layers below it, and where it finds that.
 
-`Backend` is everything that verbs call; klab.cli.layers finds it in klab.cluster and klab.apiserver. Tests put a fake in its place.
+`Backend` is everything that verbs call; klab.cli.layers finds it in klab.labs and klab.api. Tests put a fake in its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO
+from typing import Any, NoReturn, Protocol, TextIO
 
 from klab.api.resources import Resource
 
-if TYPE_CHECKING:
-    from klab.api.load import Document
-
 Object = Mapping[str, Any]
+Objects = list[dict[str, Any]]
 Progress = Callable[[int, int, str], None]
 
 
@@ -93,8 +91,16 @@ class UpResult(Protocol):
         """Pods in the lab."""
 
     @property
+    def ready(self) -> int:
+        """How many of the pods are ready."""
+
+    @property
     def changed(self) -> int:
-        """Objects created or configured, and kernel objects mended; 0 if everything stood already."""
+        """Objects created or configured."""
+
+    @property
+    def repaired(self) -> Sequence[str]:
+        """What had gone from the kernel and came back, as commands."""
 
 
 class Scenario(Protocol):
@@ -105,25 +111,52 @@ class Scenario(Protocol):
         """Documents with `where` and `obj`."""
 
 
-class Api(Protocol):
-    """The API of a running lab."""
+class Applied(Protocol):
+    """What became of one applied manifest."""
 
-    def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+    @property
+    def result(self) -> str:
+        """created, configured or unchanged."""
+
+    @property
+    def api_version(self) -> str:
+        """Its apiVersion."""
+
+    @property
+    def kind(self) -> str:
+        """Its kind."""
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace; empty for cluster-scoped objects."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+
+class Api(Protocol):
+    """The API of a running lab: what verbs use of klab.apiserver.client.Client."""
+
+    def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """Give one object; NotFoundError."""
 
-    def list(self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "") -> Object:
-        """Give a List object (`items`, `metadata.resourceVersion`); of all namespaces without `namespace`."""
+    def list(self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "") -> Objects:
+        """Give the objects of a namespace, or of all."""
+
+    def list_at(self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "") -> tuple[Objects, str]:
+        """Give the objects, and the resourceVersion from which a watch goes on."""
 
     def watch(
-        self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "", resource_version: str = ""
-    ) -> Iterator[tuple[str, Object]]:
-        """Give events (ADDED, MODIFIED, DELETED) and objects from `resource_version` on, until the server ends it."""
+        self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "", resource_version: str = ""
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give events (ADDED, MODIFIED, DELETED) and objects, until the server ends it."""
 
-    def delete(self, resource: Resource, namespace: str | None, name: str, grace: int | None = None, propagation: str = "Background") -> Object:
-        """Delete an object; give it, or a Status."""
+    def delete(self, resource: Resource, namespace: str | None, name: str, *, grace: int | None = None) -> dict[str, Any]:
+        """Delete an object; give its last state, or a Status."""
 
-    def apply(self, documents: Sequence[Document], dry_run: bool = False) -> Sequence[tuple[str, Object]]:
-        """Apply all of `documents`, or none if one is invalid; give for each "created", "configured" or "unchanged", and the object."""
+    def apply_all(self, objects: Sequence[Object], where: Sequence[str] = (), *, dry_run: bool = False) -> Sequence[Applied]:
+        """Apply all of `objects`, or none if one is invalid."""
 
     def logs(self, namespace: str, pod: str, options: Mapping[str, Any]) -> Iterator[bytes]:
         """Give a container's log in pieces (container, follow, previous, tailLines, sinceSeconds, timestamps)."""
@@ -150,7 +183,7 @@ class Backend(Protocol):
     def up(self, scenario: Scenario, keep: bool, on_progress: Progress) -> UpResult:
         """Bring up a lab."""
 
-    def down(self, lab: LabStatus) -> bool:
+    def down(self, name: str) -> bool:
         """Take a lab down; tell whether anything was there."""
 
     def exec(self, lab: LabStatus, target: str, argv: Sequence[str], namespace: str, container: str | None) -> NoReturn:

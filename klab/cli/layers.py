@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, TextIO
 
 from klab.api.resources import Resource
@@ -13,10 +14,11 @@ class Layers:
     """Backend over klab.labs and klab.api."""
 
     def read(self, sources: Sequence[str], stdin: TextIO, lab: str | None) -> Scenario:
-        """Read and check manifests."""
+        """Read and check manifests; `lab` is a name in place of the Lab document's."""
         from klab.api.check import read  # noqa: PLC0415 - each verb loads what it calls, here and below
 
-        return read(sources, stdin, lab)
+        scenario = read(sources, stdin)
+        return replace(scenario, lab=replace(scenario.lab, name=lab)) if lab else scenario
 
     def labs(self) -> Sequence[LabStatus]:
         """Give all labs of this machine."""
@@ -42,13 +44,13 @@ class Layers:
 
         return up(scenario, keep=keep, on_progress=on_progress)
 
-    def down(self, lab: Any) -> bool:
+    def down(self, name: str) -> bool:
         """Take a lab down."""
         from klab.labs.up import down  # noqa: PLC0415
 
-        return down(lab.name)
+        return down(name)
 
-    def exec(self, lab: Any, target: str, argv: Sequence[str], namespace: str, container: str | None) -> NoReturn:
+    def exec(self, lab: LabStatus, target: str, argv: Sequence[str], namespace: str, container: str | None) -> NoReturn:
         """Become a command inside a pod, a node or `client`."""
         from klab.labs.entering import exec_in  # noqa: PLC0415
 
@@ -60,7 +62,7 @@ class Layers:
 
         return plan(scenario.lab, scenario.documents)
 
-    def explain(self, lab: Any, resource: Resource, namespace: str | None, name: str) -> Sequence[Operation]:
+    def explain(self, lab: LabStatus, resource: Resource, namespace: str | None, name: str) -> Sequence[Operation]:
         """Say what stands in the kernel for an object."""
         from klab.labs.planning import explain  # noqa: PLC0415
 

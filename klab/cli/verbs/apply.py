@@ -44,10 +44,11 @@ def command(  # noqa: PLR0913 - kubectl's options
     sources = sources_of(files, filenames)
     api = api_of(ctx, lab)
     dry = dry_run in ("server", "client")
-    results = api.apply(load_objects(api, sources, sys.stdin, namespace_given(ctx, namespace)), dry_run=dry)
+    documents = load_objects(api, sources, sys.stdin, namespace_given(ctx, namespace))
+    results = api.apply_all([document.obj for document in documents], [document.where for document in documents], dry_run=dry)
     if printer:
-        applied = [obj for _, obj in results]
+        applied = [api.get(document.resource, one.namespace or None, one.name) for document, one in zip(documents, results, strict=True)]
         out(printer(applied[0] if len(applied) == 1 else output.list_object(applied)))
         return
-    for action, obj in results:
-        out(f"{output.object_name(obj)} {action}{' (server dry run)' if dry else ''}\n")
+    for one in results:
+        out(f"{output.kind_name(one.api_version, one.kind, one.name)} {one.result}{' (server dry run)' if dry else ''}\n")

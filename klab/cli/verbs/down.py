@@ -31,15 +31,17 @@ def command(
       sudo klab down deep-dive
       sudo klab down --all
     """
-    backend = backend_of(ctx)
-    asked = name or lab_name(ctx, lab)
     if every and name:
         raise UsageError("--all takes every lab down; give a name or --all, not both")
-    labs = backend.labs()
-    if not every:
-        labs = [one for one in labs if one.name == asked] if asked else [backend.find_lab(None)] if labs else []
-    for one in labs:
-        backend.down(one)
-        say(f"lab {one.name} is down")
-    if not labs:
-        say(f"lab {asked} is not up" if asked else "no lab is up")
+    backend = backend_of(ctx)
+    asked = name or lab_name(ctx, lab)
+    if every:
+        names = [one.name for one in backend.labs()]
+    elif asked:
+        names = [asked]
+    else:
+        names = [backend.find_lab(None).name] if backend.labs() else []
+    for one in names:
+        say(f"lab {one} is down" if backend.down(one) else f"lab {one} is not up")
+    if not names:
+        say("no lab is up")

@@ -42,10 +42,14 @@ def command(  # noqa: PLR0913 - one for each wish
         result = backend.up(scenario, keep, bar)
     seconds = round(time.monotonic() - begun, 2)
     if render:
-        out(render({"lab": result.lab, "nodes": result.nodes, "pods": result.pods, "changed": result.changed, "seconds": seconds}))
+        counts = {"nodes": result.nodes, "pods": result.pods, "ready": result.ready, "changed": result.changed}
+        out(render({"lab": result.lab, **counts, "repaired": list(result.repaired), "seconds": seconds}))
         return
-    what = f"{result.changed} changed" if result.changed else "nothing to change"
-    say(f"lab {result.lab} is up: {_count(result.nodes, 'node')}, {_count(result.pods, 'pod')}, {what}, {seconds:.2f} s")
+    for line in result.repaired:
+        say(f"repaired: {line}")
+    changes = "nothing to change" if not result.changed and not result.repaired else f"{result.changed} changed"
+    pods = _count(result.pods, "pod") + ("" if result.ready == result.pods else f" ({result.ready} ready)")
+    say(f"lab {result.lab} is up: {_count(result.nodes, 'node')}, {pods}, {changes}, {seconds:.2f} s")
     say("next: klab get pods -A -o wide")
 
 

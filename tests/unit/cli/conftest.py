@@ -15,6 +15,13 @@ from klab.cli.main import app
 from klab.errors import NotFoundError, UsageError
 
 
+@dataclass(frozen=True)
+class FakeApplied:
+    result: str
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
 
 
 @dataclass
@@ -27,14 +34,14 @@ class FakeApi:
     log: bytes = b""
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
-        for obj in self.list(resource, namespace)["items"]:
+        for obj in self.list(resource, namespace):
             if obj["metadata"]["name"] == name:
                 return obj
         raise NotFoundError(f'{resource.qualified} "{name}" not found')
 
-    def list(self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "") -> dict[str, Any]:
+    def list(self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "") -> list[dict[str, Any]]:
         labels, conditions = parse_selector(selector), parse_field_selector(fields)
-        found = [
+        return [
             obj
             for obj in self.objects
             if BUILTIN.find(obj["apiVersion"], obj["kind"]) == resource
@@ -42,22 +49,26 @@ class FakeApi:
             and labels.matches(obj["metadata"].get("labels"))
             and conditions.matches(obj)
         ]
-        return {"kind": f"{resource.kind}List", "items": found, "metadata": {"resourceVersion": "7"}}
 
-    def watch(
-        self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "", resource_version: str = ""
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        self.calls.append(("watch", resource.plural, namespace, selector, fields, resource_version))
+    def list_at(self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "") -> tuple[list[dict[str, Any]], str]:
+        return self.list(resource, namespace, selector=selector, fields=fields), "7"
+
+    def watch(self, resource: Resource, namespace: str | None = None, **options: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        self.calls.append(("watch", resource.plural, namespace, options))
+        self.objects = [obj for obj in self.objects if "deletionTimestamp" not in obj["metadata"]]
         yield from self.events
 
-    def delete(self, resource: Resource, namespace: str | None, name: str, grace: int | None = None, propagation: str = "Background") -> dict[str, Any]:
+    def delete(self, resource: Resource, namespace: str | None, name: str, *, grace: int | None = None) -> dict[str, Any]:
         obj = self.get(resource, namespace, name)
-        self.calls.append(("delete", resource.plural, namespace, name, grace, propagation))
+        self.calls.append(("delete", resource.plural, namespace, name, grace))
         return obj
 
-    def apply(self, documents: Sequence[Any], dry_run: bool = False) -> list[tuple[str, dict[str, Any]]]:
-        self.calls.append(("apply", [document.where for document in documents], dry_run))
-        return [("created", document.obj) for document in documents]
+    def apply_all(self, objects: Sequence[dict[str, Any]], where: Sequence[str] = (), *, dry_run: bool = False) -> list[Any]:
+        self.calls.append(("apply", list(where), dry_run))
+        return [
+            FakeApplied("created", obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace", "default"), obj["metadata"]["name"])
+            for obj in objects
+        ]
 
     def logs(self, namespace: str, pod: str, options: Mapping[str, Any]) -> Iterator[bytes]:
         self.calls.append(("logs", namespace, pod, dict(options)))
@@ -97,6 +108,8 @@ class FakeResult:
     nodes: int = 2
     pods: int = 4
     changed: int = 12
+    ready: int = 4
+    repaired: tuple[str, ...] = ()
 
 
 @dataclass
@@ -110,6 +123,7 @@ class FakeBackend:
     checks: list[FakeCheck] = field(default_factory=list)
     fails: BaseException | None = None
     changed: int = 12
+    repaired: tuple[str, ...] = ()
 
     def read(self, sources: Sequence[str], stdin: Any, lab: str | None) -> Any:
         self.calls.append(("read", list(sources), lab))
@@ -137,11 +151,11 @@ class FakeBackend:
     def up(self, scenario: Any, keep: bool, on_progress: Any) -> FakeResult:
         self.calls.append(("up", scenario.lab, keep))
         on_progress(1, 2, "pods")
-        return FakeResult(scenario.lab, changed=self.changed)
+        return FakeResult(scenario.lab, changed=self.changed, repaired=self.repaired)
 
-    def down(self, lab: FakeLab) -> bool:
-        self.calls.append(("down", lab.name))
-        return True
+    def down(self, name: str) -> bool:
+        self.calls.append(("down", name))
+        return any(lab.name == name for lab in self.known)
 
     def exec(self, lab: FakeLab, target: str, argv: Sequence[str], namespace: str, container: str | None) -> NoReturn:
         self.calls.append(("exec", lab.name, target, list(argv), namespace, container))
