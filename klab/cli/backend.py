@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO
 
 from klab.api.resources import Resource
 
+if TYPE_CHECKING:
+    from klab.api.load import Document
+
 Object = Mapping[str, Any]
-Objects = list[dict[str, Any]]
 Progress = Callable[[int, int, str], None]
 
 
@@ -111,52 +113,27 @@ class Scenario(Protocol):
         """Documents with `where` and `obj`."""
 
 
-class Applied(Protocol):
-    """What became of one applied manifest."""
-
-    @property
-    def result(self) -> str:
-        """created, configured or unchanged."""
-
-    @property
-    def api_version(self) -> str:
-        """Its apiVersion."""
-
-    @property
-    def kind(self) -> str:
-        """Its kind."""
-
-    @property
-    def namespace(self) -> str:
-        """Its namespace; empty for cluster-scoped objects."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-
 class Api(Protocol):
     """The API of a running lab: what verbs use of klab.apiserver.client.Client."""
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """Give one object; NotFoundError."""
 
-    def list(self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "") -> Objects:
-        """Give the objects of a namespace, or of all."""
-
-    def list_at(self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "") -> tuple[Objects, str]:
-        """Give the objects, and the resourceVersion from which a watch goes on."""
+    def list(self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "") -> dict[str, Any]:
+        """Give the List (`items`, `metadata.resourceVersion`) of a namespace, or of all."""
 
     def watch(
-        self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "", resource_version: str = ""
+        self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "", resource_version: str = ""
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give events (ADDED, MODIFIED, DELETED) and objects, until the server ends it."""
+        """Give events (ADDED, MODIFIED, DELETED) and objects from `resource_version` on, until the server ends it."""
 
-    def delete(self, resource: Resource, namespace: str | None, name: str, *, grace: int | None = None) -> dict[str, Any]:
+    def delete(
+        self, resource: Resource, namespace: str | None, name: str, grace: int | None = None, propagation: str = "Background"
+    ) -> dict[str, Any]:
         """Delete an object; give its last state, or a Status."""
 
-    def apply_all(self, objects: Sequence[Object], where: Sequence[str] = (), *, dry_run: bool = False) -> Sequence[Applied]:
-        """Apply all of `objects`, or none if one is invalid."""
+    def apply(self, manifests: Sequence[Document], dry_run: bool = False) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Apply all manifests, or none if one is invalid; give for each "created", "configured" or "unchanged", and the object."""
 
     def logs(self, namespace: str, pod: str, options: Mapping[str, Any]) -> Iterator[bytes]:
         """Give a container's log in pieces (container, follow, previous, tailLines, sinceSeconds, timestamps)."""

@@ -30,7 +30,7 @@ def _names(ctx: Any, word: str) -> list[str]:
     api = api_of(ctx, ctx.params.get("lab"))
     resource = resource_of(api, word)
     namespace = namespace_of(ctx, ctx.params.get("namespace")) if resource.namespaced else None
-    return [item["metadata"]["name"] for item in api.list(resource, namespace)]
+    return [item["metadata"]["name"] for item in api.list(resource, namespace)["items"]]
 
 
 @_silent

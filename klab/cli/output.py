@@ -80,13 +80,8 @@ def list_object(items: Sequence[Object]) -> Object:
 
 def object_name(obj: Object) -> str:
     """Give kind and name as `-o name` does: `pod/web`, `deployment.apps/web`."""
-    return kind_name(obj["apiVersion"], obj["kind"], obj["metadata"].get("name", ""))
-
-
-def kind_name(api_version: str, kind: str, name: str) -> str:
-    """Give kind and name of an object that is not at hand."""
-    group = api_version.rpartition("/")[0]
-    return f"{kind.lower()}{'.' if group else ''}{group}/{name}"
+    group = obj["apiVersion"].rpartition("/")[0]
+    return f"{obj['kind'].lower()}{'.' if group else ''}{group}/{obj['metadata'].get('name', '')}"
 
 
 def render_json(value: Any) -> str:

@@ -29,7 +29,7 @@ def resource_of(api: Api, word: str) -> Resource:
 def registry_of(api: Api) -> Registry:
     """Give the kinds that the lab serves: klab's own, and those of its CustomResourceDefinitions."""
     found: list[Resource] = []
-    for definition in api.list(BUILTIN.by_word("customresourcedefinitions")):
+    for definition in api.list(BUILTIN.by_word("customresourcedefinitions"))["items"]:
         spec, names = definition["spec"], definition["spec"]["names"]
         served = [version["name"] for version in spec["versions"] if version.get("served")]
         found += [

@@ -32,7 +32,7 @@ class Lookup:
 
     def list(self, kind: str, namespace: str | None, selector: str = "", fields: str = "") -> Sequence[Object]:
         """Give the objects of a kind."""
-        found: Sequence[Object] = self.api.list(by_word(kind), namespace, selector=selector, fields=fields)
+        found: Sequence[Object] = self.api.list(by_word(kind), namespace, selector, fields)["items"]
         return found
 
     def events(self, obj: Object) -> Sequence[Object] | None:

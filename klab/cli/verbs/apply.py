@@ -45,10 +45,10 @@ def command(  # noqa: PLR0913 - kubectl's options
     api = api_of(ctx, lab)
     dry = dry_run in ("server", "client")
     documents = load_objects(api, sources, sys.stdin, namespace_given(ctx, namespace))
-    results = api.apply_all([document.obj for document in documents], [document.where for document in documents], dry_run=dry)
+    results = api.apply(documents, dry)
     if printer:
-        applied = [api.get(document.resource, one.namespace or None, one.name) for document, one in zip(documents, results, strict=True)]
+        applied = [obj for _, obj in results]
         out(printer(applied[0] if len(applied) == 1 else output.list_object(applied)))
         return
-    for one in results:
-        out(f"{output.kind_name(one.api_version, one.kind, one.name)} {one.result}{' (server dry run)' if dry else ''}\n")
+    for result, obj in results:
+        out(f"{output.object_name(obj)} {result}{' (server dry run)' if dry else ''}\n")

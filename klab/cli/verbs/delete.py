@@ -47,6 +47,9 @@ def command(  # noqa: PLR0913 - kubectl's options
     force: Annotated[bool, typer.Option("--force", help="Do not wait for the pod to end; with --grace-period=0.")] = False,
     now: Annotated[bool, typer.Option("--now", help="The same as --grace-period=1.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the objects are gone.")] = True,
+    cascade: Annotated[
+        str, typer.Option("--cascade", metavar="background|foreground|orphan", help="What becomes of the objects that belong to it.")
+    ] = "background",
     ignore_not_found: Annotated[bool, typer.Option("--ignore-not-found", help="Exit with 0 if an object does not exist.")] = False,
     output_format: Annotated[str, typer.Option("-o", "--output", metavar="name", help="With `name`, print kind/name alone.")] = "",
     lab: options.Lab = None,
@@ -63,6 +66,8 @@ def command(  # noqa: PLR0913 - kubectl's options
     grace = _grace(grace_period, force, now)
     if output_format not in ("", "name"):
         raise UsageError(f"unexpected -o output mode: {output_format}. We only support '-o name'")
+    if cascade not in ("background", "foreground", "orphan"):
+        raise UsageError(f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"')
     if every and (selector or field_selector):
         raise UsageError("cannot set --all and --selector or --field-selector at the same time")
     if filenames and words:
@@ -81,7 +86,7 @@ def command(  # noqa: PLR0913 - kubectl's options
             "The resource may continue to run on the cluster indefinitely."
         )
     lenient = ignore_not_found or every or bool(selector or field_selector)
-    errors = _delete(api, victims, _Manner(grace, wait, output_format == "name", lenient))
+    errors = _delete(api, victims, _Manner(grace, cascade.capitalize(), wait, output_format == "name", lenient))
     for error in errors:
         print_error(str(error))
     return errors[0].exit_code if errors else 0
@@ -104,6 +109,7 @@ class _Manner:
     """How to delete."""
 
     grace: int | None
+    propagation: str
     wait: bool
     names_only: bool
     lenient: bool
@@ -141,7 +147,7 @@ def _of_words(api: Api, words: Sequence[str], home: str | None, choice: _Choice)
         elif not choice:
             raise UsageError("resource(s) were provided, but no name was specified; give names, -l QUERY or --all")
         else:
-            found = api.list(target.resource, namespace, selector=choice.selector, fields=choice.fields)
+            found = api.list(target.resource, namespace, choice.selector, choice.fields)["items"]
             victims += [_Victim(target.resource, item["metadata"].get("namespace"), item["metadata"]["name"]) for item in found]
     return victims
 
@@ -152,7 +158,7 @@ def _delete(api: Api, victims: Sequence[_Victim], manner: _Manner) -> list[KlabE
     errors: list[KlabError] = []
     for victim in victims:
         try:
-            api.delete(victim.resource, victim.namespace, victim.name, grace=manner.grace)
+            api.delete(victim.resource, victim.namespace, victim.name, manner.grace, manner.propagation)
         except NotFoundError as error:
             if not manner.lenient:
                 errors.append(error)
@@ -173,8 +179,9 @@ def _await_gone(api: Api, victim: _Victim) -> None:
     """Watch the object until it is deleted; one that was made anew under its name is not waited for."""
     fields = f"metadata.name={victim.name}"
     while True:
-        objects, version = api.list_at(victim.resource, victim.namespace, fields=fields)
-        if not any(item["metadata"].get("deletionTimestamp") for item in objects):
+        listed = api.list(victim.resource, victim.namespace, "", fields)
+        if not any(item["metadata"].get("deletionTimestamp") for item in listed["items"]):
             return
-        if any(kind == "DELETED" for kind, _ in api.watch(victim.resource, victim.namespace, fields=fields, resource_version=version)):
+        version = listed["metadata"]["resourceVersion"]
+        if any(kind == "DELETED" for kind, _ in api.watch(victim.resource, victim.namespace, "", fields, version)):
             return

@@ -61,11 +61,12 @@ def command(  # noqa: PLR0913 - kubectl's options
 def _find(api: Api, target: Target, namespace: str | None, selector: str) -> Sequence[Object]:
     """Give the objects of a target: the one of that name, or those whose names begin with it."""
     if target.name is None:
-        return api.list(target.resource, namespace, selector=selector)
+        found: Sequence[Object] = api.list(target.resource, namespace, selector)["items"]
+        return found
     try:
         return [api.get(target.resource, namespace, target.name)]
     except NotFoundError:
-        alike = [obj for obj in api.list(target.resource, namespace) if obj["metadata"]["name"].startswith(target.name)]
+        alike = [obj for obj in api.list(target.resource, namespace)["items"] if obj["metadata"]["name"].startswith(target.name)]
         if not alike:
             raise
         return alike

@@ -109,7 +109,7 @@ def _fetch(api: Api, query: Query, ignore_not_found: bool) -> tuple[list[tuple[T
     for target in query.targets:
         try:
             if target.name is None:
-                objects: Sequence[Object] = api.list(target.resource, query.namespace_for(target), selector=query.selector, fields=query.fields)
+                objects: Sequence[Object] = api.list(target.resource, query.namespace_for(target), query.selector, query.fields)["items"]
             else:
                 objects = [api.get(target.resource, query.namespace_for(target), target.name)]
         except NotFoundError as error:
@@ -162,12 +162,13 @@ def _watch(api: Api, query: Query, table: TableOptions, printer: Any, how: _Watc
     fields = f"metadata.name={target.name}" if target.name else query.fields
     if target.name:
         api.get(target.resource, namespace, target.name)
-    objects, version = api.list_at(target.resource, namespace, selector=query.selector, fields=fields)
+    listed = api.list(target.resource, namespace, query.selector, fields)
+    objects, version = listed["items"], listed["metadata"]["resourceVersion"]
     show = _Shower(target, replace(table, namespace=query.namespace is None and target.resource.namespaced), printer, how.events)
     if not how.only:
         for obj in output.sort_objects(objects, query.sort_by) if query.sort_by else objects:
             show("ADDED", obj)
-    for kind, obj in api.watch(target.resource, namespace, selector=query.selector, fields=fields, resource_version=version):
+    for kind, obj in api.watch(target.resource, namespace, query.selector, fields, version):
         show(kind, obj)
 
 

@@ -15,15 +15,6 @@ from klab.cli.main import app
 from klab.errors import NotFoundError, UsageError
 
 
-@dataclass(frozen=True)
-class FakeApplied:
-    result: str
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-
-
 @dataclass
 class FakeApi:
     """Objects by kind, namespace and name; `calls` holds what was asked to change, `events` what a watch will say."""
@@ -34,14 +25,14 @@ class FakeApi:
     log: bytes = b""
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
-        for obj in self.list(resource, namespace):
+        for obj in self.list(resource, namespace)["items"]:
             if obj["metadata"]["name"] == name:
                 return obj
         raise NotFoundError(f'{resource.qualified} "{name}" not found')
 
-    def list(self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "") -> list[dict[str, Any]]:
+    def list(self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "") -> dict[str, Any]:
         labels, conditions = parse_selector(selector), parse_field_selector(fields)
-        return [
+        found = [
             obj
             for obj in self.objects
             if BUILTIN.find(obj["apiVersion"], obj["kind"]) == resource
@@ -49,26 +40,25 @@ class FakeApi:
             and labels.matches(obj["metadata"].get("labels"))
             and conditions.matches(obj)
         ]
+        return {"kind": f"{resource.kind}List", "items": found, "metadata": {"resourceVersion": "7"}}
 
-    def list_at(self, resource: Resource, namespace: str | None = None, *, selector: str = "", fields: str = "") -> tuple[list[dict[str, Any]], str]:
-        return self.list(resource, namespace, selector=selector, fields=fields), "7"
-
-    def watch(self, resource: Resource, namespace: str | None = None, **options: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        self.calls.append(("watch", resource.plural, namespace, options))
+    def watch(
+        self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "", resource_version: str = ""
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        self.calls.append(("watch", resource.plural, namespace, selector, fields, resource_version))
         self.objects = [obj for obj in self.objects if "deletionTimestamp" not in obj["metadata"]]
         yield from self.events
 
-    def delete(self, resource: Resource, namespace: str | None, name: str, *, grace: int | None = None) -> dict[str, Any]:
+    def delete(
+        self, resource: Resource, namespace: str | None, name: str, grace: int | None = None, propagation: str = "Background"
+    ) -> dict[str, Any]:
         obj = self.get(resource, namespace, name)
-        self.calls.append(("delete", resource.plural, namespace, name, grace))
+        self.calls.append(("delete", resource.plural, namespace, name, grace, propagation))
         return obj
 
-    def apply_all(self, objects: Sequence[dict[str, Any]], where: Sequence[str] = (), *, dry_run: bool = False) -> list[Any]:
-        self.calls.append(("apply", list(where), dry_run))
-        return [
-            FakeApplied("created", obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace", "default"), obj["metadata"]["name"])
-            for obj in objects
-        ]
+    def apply(self, manifests: Sequence[Any], dry_run: bool = False) -> list[tuple[str, dict[str, Any]]]:
+        self.calls.append(("apply", [manifest.where for manifest in manifests], dry_run))
+        return [("created", manifest.obj) for manifest in manifests]
 
     def logs(self, namespace: str, pod: str, options: Mapping[str, Any]) -> Iterator[bytes]:
         self.calls.append(("logs", namespace, pod, dict(options)))
