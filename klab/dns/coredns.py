@@ -55,6 +55,7 @@ def render_zone(zone: Zone, origin: str) -> str:
 def render_corefile(domain: str, namespaces: Sequence[str], upstreams: Sequence[str] = (), directory: str = DIRECTORY) -> str:
     """Give the Corefile: kubeadm's, with zone files and templates in place of the kubernetes plugin; without upstreams nothing is forwarded."""
     suffix = f"[.]{domain.replace('.', '[.]')}[.]$"
+    namespaces = namespaces or ("",)  # which no name has; an expression there must be
     spaces = [f"(?:{'|'.join(namespaces[i : i + PER_REGEX])})" for i in range(0, len(namespaces), PER_REGEX)]
     pods_v4, pods_v6, both = (" ".join(f"^{host}[.]{some}[.]pod{suffix}" for some in spaces) for host in (_V4, _V6, f"(?:{_V4}|{_V6})"))
     parents = " ".join((f"^(?:svc|pod){suffix}", *(f"^{some}[.](?:svc|pod){suffix}" for some in spaces)))
