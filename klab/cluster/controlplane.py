@@ -45,7 +45,7 @@ class ControlPlane:
         self.kubelets = Kubelets(store, rundir, runtime, self.recorder, ClusterDns(domain=self.lab.dns.domain), self._touch)
         self.failures: dict[str, KlabError] = {}
         """Owners whose part of the network could not be built, and why."""
-        self._topology = settle.topology_of(store, self.lab)
+        self._topology = settle.topology_of(store, self.lab, rundir)
         self._places: dict[str, Place] = {}
         self._dirty: set[Place] = set()
         self._deleted: dict[str, Place] = {}
@@ -57,7 +57,7 @@ class ControlPlane:
 
     async def adopt(self) -> list[Operation]:
         """Make the kernel what the store says, whatever stands there, and take over what runs; give what had to be done."""
-        self._topology = settle.topology_of(self.store, self.lab)
+        self._topology = settle.topology_of(self.store, self.lab, self.rundir)
         desired: dict[str, Sequence[KernelObject]] = dict(self._topology.plan_base())
         for obj in self.store.list(settle.PODS):
             pod = Pod.of(obj)
@@ -173,7 +173,7 @@ class ControlPlane:
 
     async def _build_base(self) -> None:
         """Build underlay and nodes; report the nodes ready that stand."""
-        self._topology = settle.topology_of(self.store, self.lab)
+        self._topology = settle.topology_of(self.store, self.lab, self.rundir)
         planned = self._topology.plan_base()
         former = [owner for owner in self.wiring.owned if owner.startswith("node/") and owner not in planned]
         changes = {owner: objects for owner, objects in planned.items() if self.wiring.owned.get(owner) != objects}
@@ -187,7 +187,19 @@ class ControlPlane:
         """Build or take down what stands for pods; give the owners for whom it failed."""
         planned = {_owner(pod): self._topology.plan_pod(pod) for pod in pods}
         changes = {owner: objects for owner, objects in planned.items() if (self.wiring.owned.get(owner) or ()) != objects}
-        return await self.wiring.sync(changes) if changes else {}
+        if not changes:
+            return {}
+        failed = await self.wiring.sync(changes)
+        if self._topology.plugins_address:
+            self._take_addresses([pod for pod in pods if not pod.pod_ips and _owner(pod) in changes and _owner(pod) not in failed])
+        return failed
+
+    def _take_addresses(self, pods: Sequence[Pod]) -> None:
+        """Write into the status which addresses CNI plugins gave to pods."""
+        with self.store.batch():
+            for pod in pods:
+                if (addresses := self.wiring.plugins.addresses(pod.uid)) and (obj := self._get((pod.namespace, pod.name))):
+                    settle.set_addresses(self.store, obj, addresses)
 
     def _can_run(self, pod: Pod) -> bool:
         """Say whether the kubelet has something to do for a pod: it has a node and an address, and has not ended for good."""

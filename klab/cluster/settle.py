@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
@@ -18,6 +18,7 @@ from klab.controlplane.events import Recorder
 from klab.controlplane.scheduler import Binding, Scheduler
 from klab.controlplane.store import Store, render_time
 from klab.errors import KlabError, NotFoundError
+from klab.kernel.rundir import RunDir
 
 LABS = resources.of("klab.dev/v1", "Lab")
 NODES = resources.of("v1", "Node")
@@ -54,9 +55,9 @@ def lab_of(store: Store) -> Lab:
     return lab
 
 
-def topology_of(store: Store, lab: Lab) -> Topology:
+def topology_of(store: Store, lab: Lab, rundir: RunDir) -> Topology:
     """Read the present nodes."""
-    return Topology.of(lab, store.list(NODES))
+    return Topology.of(lab, store.list(NODES), str(rundir.cni_state))
 
 
 def schedule(store: Store, recorder: Recorder) -> None:
@@ -77,7 +78,7 @@ def schedule(store: Store, recorder: Recorder) -> None:
 
 def give_addresses(store: Store, topology: Topology) -> dict[str, KlabError]:
     """Give every pod on a node its addresses, before anything of it is built; return for whom there was none, by uid."""
-    if not any(_lacks_address(obj) for obj in store.list(PODS)):
+    if topology.plugins_address or not any(_lacks_address(obj) for obj in store.list(PODS)):
         return {}
     pods = [Pod.of(obj) for obj in store.list(PODS)]
     asking = [
@@ -89,10 +90,14 @@ def give_addresses(store: Store, topology: Topology) -> dict[str, KlabError]:
     with store.batch():
         for pod in asking:
             if addresses := given.get(pod.uid):
-                obj = store.get(PODS, pod.namespace, pod.name)
-                status = {**obj["status"], "podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
-                store.update(PODS, {**obj, "status": status}, "status")
+                set_addresses(store, store.get(PODS, pod.namespace, pod.name), addresses)
     return refused
+
+
+def set_addresses(store: Store, obj: Object, addresses: Sequence[str]) -> Object:
+    """Write a pod's addresses into its status."""
+    status = {**obj["status"], "podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
+    return store.update(PODS, {**obj, "status": status}, "status")
 
 
 def report_node(store: Store, node: Object, error: KlabError | None) -> None:

@@ -11,7 +11,7 @@ from klab.api.lab import Lab
 from klab.api.pod import Pod
 from klab.cloud.underlay import calc_wire, plan_surroundings, plan_wire
 from klab.cni.hostlocal import calc_reserved
-from klab.cni.network import NodeNetwork, PodAttachment, PodNetwork, plan_node, plan_pod
+from klab.cni.network import HostPort, NodeNetwork, PodAttachment, PodNetwork, plan_node, plan_pod
 from klab.linux.objects import KernelObject
 
 UNDERLAY = "underlay"
@@ -27,11 +27,12 @@ class Topology:
 
     lab: Lab
     nodes: Mapping[str, NodeNetwork] = field(default_factory=dict)
+    state_directory: str = ""
 
     @classmethod
-    def of(cls, lab: Lab, nodes: Iterable[Mapping[str, Any]]) -> Topology:
-        """Read the Node objects."""
-        return cls(lab, {node.name: node for node in (_node_network(lab, obj) for obj in nodes)})
+    def of(cls, lab: Lab, nodes: Iterable[Mapping[str, Any]], state_directory: str) -> Topology:
+        """Read the Node objects; CNI plugins keep their allocations in `state_directory`."""
+        return cls(lab, {node.name: node for node in (_node_network(lab, obj) for obj in nodes)}, state_directory)
 
     def plan_base(self) -> Owned:
         """Plan underlay and nodes."""
@@ -46,9 +47,21 @@ class Topology:
     def plan_pod(self, pod: Pod) -> tuple[KernelObject, ...]:
         """Plan what stands for a pod: nothing before it has a node and an address, on the node's own network, or after its end."""
         node = self.nodes.get(pod.node_name)
-        if node is None or pod.host_network or pod.finished or not pod.pod_ips:
+        if node is None or pod.host_network or pod.finished or not (pod.pod_ips or self.plugins_address):
             return ()
-        return tuple(plan_pod(self.pod_network, node, PodAttachment(pod.namespace, pod.name, pod.pod_ips)))
+        ports = tuple(
+            HostPort(port.host_port, port.container_port, port.protocol, port.host_ip)
+            for container in (*pod.containers, *pod.init_containers)
+            for port in container.ports
+            if port.host_port
+        )
+        ips = pod.fixed_ips if self.plugins_address else pod.pod_ips
+        return tuple(plan_pod(self.pod_network, node, PodAttachment(pod.namespace, pod.name, ips, pod.uid, ports)))
+
+    @property
+    def plugins_address(self) -> bool:
+        """Say whether CNI plugins choose the pods' addresses, and tell them once a pod is attached."""
+        return self.lab.network.plugin == "plugin"
 
     def reserved(self, node: str) -> frozenset[str]:
         """Give the addresses of a node's blocks that no pod gets."""
@@ -70,6 +83,9 @@ class Topology:
             bridge=network.bridge or "",
             vni=network.vni,
             port=network.port,
+            cni_conf=network.cni_conf,
+            cni_bin=network.cni_bin,
+            state_directory=self.state_directory,
         )
 
 

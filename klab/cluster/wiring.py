@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from klab.errors import KlabError
 from klab.kernel import netns
 from klab.kernel.apply import Applier
+from klab.kernel.cni import Plugins
 from klab.kernel.observe import observe
 from klab.kernel.rundir import RunDir
+from klab.linux.cni import CniAttachment
 from klab.linux.diff import Operation, diff
 from klab.linux.names import qualified
 from klab.linux.objects import KernelObject, Key, Netns
@@ -24,6 +26,11 @@ class Wiring:
     owned: dict[str, Sequence[KernelObject]] = field(default_factory=dict)
     _standing: dict[Key, KernelObject] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def plugins(self) -> Plugins:
+        """Give the attachments that CNI plugins made."""
+        return Plugins(self.rundir.netns, self.rundir.cni_results)
 
     def qualify(self, name: str) -> str:
         """Give a namespace's name under /run/netns."""
@@ -93,11 +100,19 @@ class Wiring:
         self.rundir.remove_links(gone)
         made = [step.object.netns for step in operations if step.verb == "create" and isinstance(step.object, Netns)]
         netns.remove(self.rundir.netns_path(name) for name in made)  # a file whose namespace somebody unmounted
-        Applier(self.rundir.netns, self.qualify).apply(operations)
+        Applier(self.rundir.netns, self.qualify, self.plugins).apply(operations)
         self.rundir.ensure_links(made)
 
-    def _look(self, wanted: Iterable[KernelObject]) -> None:
-        self._standing = observe({name: self.rundir.netns_path(name) for name in self.rundir.namespaces()}, wanted)
+    def _look(self, wanted: Sequence[KernelObject]) -> None:
+        self._standing = look(self.rundir, wanted)
 
     def _desired(self) -> list[KernelObject]:
         return [item for objects in self.owned.values() for item in objects]
+
+
+def look(rundir: RunDir, wanted: Sequence[KernelObject]) -> dict[Key, KernelObject]:
+    """Read what stands in all namespaces of a lab; of rules, sysctls and CNI attachments what bears on the wanted ones."""
+    standing = observe({name: rundir.netns_path(name) for name in rundir.namespaces()}, wanted)
+    plugins = Plugins(rundir.netns, rundir.cni_results)
+    attached = (plugins.observe(item) for item in wanted if isinstance(item, CniAttachment) and ("Netns", item.netns) in standing)
+    return standing | {item.key: item for item in attached if item}

@@ -25,7 +25,7 @@ def plan_node(network: PodNetwork, node: NodeNetwork, others: Sequence[NodeNetwo
         for block in other.blocks
         if block.version == family(other.address)
     ]
-    return [*plan_bridge(node, network.bridge or "cbr0", settle_mtu(network, 0)), *routes, *_masquerade(network, node)]
+    return [*plan_bridge(node, network.bridge or "cbr0", settle_mtu(network, 0)), *routes, *plan_masquerade(network, node)]
 
 
 def plan_pod(network: PodNetwork, node: NodeNetwork, pod: PodAttachment) -> list[KernelObject]:
@@ -38,7 +38,7 @@ def reachable(network: PodNetwork, node: NodeNetwork, other: NodeNetwork) -> boo
     return any(ip_address(node.address) in subnet and ip_address(other.address) in subnet for subnet in network.underlay)
 
 
-def _masquerade(network: PodNetwork, node: NodeNetwork) -> list[KernelObject]:
+def plan_masquerade(network: PodNetwork, node: NodeNetwork) -> list[KernelObject]:
     """Masquerade what leaves the cluster, as kubenet does beyond its non-masquerade CIDRs: pods and nodes see each other's own addresses."""
     why = f"node/{node.name}: masquerade"
     inside = [str(cidr) for cidr in (*network.pod_cidrs, *network.underlay) if cidr.version == 4]  # noqa: PLR2004 (iptables is IPv4's)

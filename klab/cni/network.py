@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
 
 from klab.linux import names
 from klab.linux.objects import KernelObject
@@ -26,6 +27,9 @@ class PodNetwork:
     bridge: str = ""
     vni: int = 1
     port: int = 8472
+    cni_conf: Mapping[str, Any] | None = None
+    cni_bin: str = "/usr/lib/cni"
+    state_directory: str = ""  # where CNI plugins keep their allocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,24 @@ class NodeNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class HostPort:
+    """A port of the node that leads to a port of a pod."""
+
+    host_port: int
+    container_port: int
+    protocol: str
+    host_ip: str
+
+
+@dataclass(frozen=True, slots=True)
 class PodAttachment:
-    """A pod that gets an interface on its node; `ips` one address a family."""
+    """A pod that gets an interface on its node; `ips` one address a family, `ports` those that it wants on its node."""
 
     namespace: str
     name: str
     ips: tuple[str, ...]
+    uid: str = ""
+    ports: tuple[HostPort, ...] = ()
 
     @property
     def netns(self) -> str:

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from klab.errors import KernelError
 from klab.kernel import netns, rtnl, rules
+from klab.kernel.cni import Plugins
 from klab.kernel.netlink import Message, NetlinkRefusedError, RouteSocket
+from klab.linux.cni import CniAttachment
 from klab.linux.diff import Operation, in_order
 from klab.linux.objects import Address, Fdb, Ipip, Link, Neighbour, Netns, Qualify, Route, Sysctl, Veth, Vxlan
 
@@ -29,9 +31,10 @@ Executor = Callable[[Sequence[Operation]], None]  # called in a thread of the op
 class Applier:
     """Works on the namespaces below one directory."""
 
-    def __init__(self, directory: Path, qualify: Qualify) -> None:
-        """Work on `directory`/NAME; `qualify` gives the names used in error messages."""
+    def __init__(self, directory: Path, qualify: Qualify, plugins: Plugins) -> None:
+        """Work on `directory`/NAME; `qualify` gives the names used in error messages, `plugins` attach pods where the network is made by CNI plugins."""
         self._directory = directory
+        self._plugins = plugins
         self._qualify = qualify
         self._sockets: dict[str, RouteSocket] = {}
         self._indexes: dict[tuple[str, str], int] = {}
@@ -40,7 +43,7 @@ class Applier:
         """Carry all of them out, in a working order whatever order they come in; what goes with its namespace is not removed by hand."""
         listed = list(operations)
         dying = {step.object.netns for step in listed if step.verb == "delete" and isinstance(step.object, Netns)}
-        lasting = [step for step in listed if not (step.verb == "delete" and step.object.netns in dying and not isinstance(step.object, Netns))]
+        lasting = [step for step in listed if not (step.verb == "delete" and step.object.netns in dying and not isinstance(step.object, Netns | CniAttachment))]
         steps = [step for step in lasting if not isinstance(step.object, rules.TYPES)]
         try:
             for (removing, _rank), stage in groupby(in_order(steps), key=lambda step: (step.verb == "delete", step.object.rank)):
@@ -58,6 +61,8 @@ class Applier:
             (netns.remove if removing else self._make)([self._path(step.object.netns) for step in stage])
         elif isinstance(first, Sysctl):
             self._in_each(stage, _write_sysctls)
+        elif isinstance(first, CniAttachment):
+            self._plugins.apply(stage)
         else:
             self._open(stage)
             self._send(stage, self._removal if removing else self._messages, fine=_ABSENT if removing else frozenset())

@@ -3,6 +3,7 @@
     /run/klab/LAB/owner        a random id; every process of the lab carries it in its environment (klab.kernel.process)
                   netns/NAME   network namespaces, mounted; /run/netns/LAB_NAME is a symbolic link there, for `ip netns`
                   pods/UID/    files of a pod's sandbox and its containers
+                  cni/, ipam/  results and allocations of CNI plugins
                   journal      the store      control.pid, api.sock, runtime.sock …
 """
 
@@ -33,6 +34,8 @@ class RunDir:
         self.path = ROOT / lab
         self.netns = self.path / "netns"
         self.pods = self.path / "pods"
+        self.cni_results = self.path / "cni"
+        self.cni_state = self.path / "ipam"
         self.journal = self.path / "journal"
         self.api_socket = self.path / "api.sock"
         self.control_pid = self.path / "control.pid"

@@ -15,10 +15,10 @@ from klab.apiserver import bulk
 from klab.apiserver.rest import Hooks, Rest
 from klab.cluster import settle
 from klab.cluster.topology import Topology, node_owner, pod_owner
+from klab.cluster.wiring import look
 from klab.controlplane.events import Recorder
 from klab.controlplane.store import Store
 from klab.errors import NotFoundError
-from klab.kernel.observe import observe
 from klab.kernel.rundir import RunDir
 from klab.labs.snapshot import PODS, open_snapshot
 from klab.linux.diff import Operation, diff
@@ -43,22 +43,23 @@ def plan(lab: Lab, documents: Sequence[Any]) -> list[Step]:
     settle.seed(store, lab, [Pod.of(document.obj) for document in objects if document.obj["kind"] == "Pod"], os.uname().release)
     with store.batch():
         bulk.apply_all(Rest(store, Hooks()), [bulk.Entry(document.where, document.obj) for document in objects])
-    topology = settle.topology_of(store, lab)
+    topology = settle.topology_of(store, lab, rundir)
     settle.schedule(store, Recorder(store, lambda: datetime.now(UTC)))
     settle.give_addresses(store, topology)
     wanted = [item for objects in _desired(store, topology).values() for item in objects]
     standing: dict[Key, KernelObject] = {}
     if rundir.exists():
-        standing = observe({name: rundir.netns_path(name) for name in rundir.namespaces()}, wanted)
+        standing = look(rundir, wanted)
     return _steps(diff(wanted, standing), lambda name: qualified(lab.name, name))
 
 
 def explain(lab: str, resource: Resource, namespace: str | None, name: str) -> list[Step]:
     """Say what stands in the kernel for an object: a pod, a node, or the lab's underlay (kind Lab)."""
-    store = open_snapshot(RunDir(lab))
+    rundir = RunDir(lab)
+    store = open_snapshot(rundir)
     store.get(resource, namespace, name)
     owner = {"Pod": pod_owner(namespace or "default", name), "Node": node_owner(name), "Lab": "underlay"}.get(resource.kind)
-    desired = _desired(store, settle.topology_of(store, settle.lab_of(store)))
+    desired = _desired(store, settle.topology_of(store, settle.lab_of(store), rundir))
     if owner not in desired:
         raise NotFoundError(f'nothing stands in the kernel for {resource.singular} "{name}"')
     return _steps(diff(desired[owner], {}), lambda netns: qualified(lab, netns))

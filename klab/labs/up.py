@@ -59,13 +59,13 @@ def up(scenario: Scenario, *, keep: bool = False, on_progress: Progress) -> UpRe
             repaired = _ensure_control_plane(rundir, lab, [document.obj for document in objects])
             client = Client(rundir.api_socket)
             on_progress(0, len(objects), "applying manifests")
-            results = client.apply_all([document.obj for document in objects], [document.where for document in objects])
+            results = client.apply_all([(document.where, document.obj) for document in objects])
             summary = _wait(client, on_progress)
         except BaseException:
             if fresh and not keep:
                 rundir.remove()
             raise
-    changed = sum(applied.result != "unchanged" for applied in results)
+    changed = sum(applied["result"] != "unchanged" for applied in results)
     return UpResult(lab.name, len(lab.nodes), summary["pods"], summary["ready"], changed, repaired)
 
 

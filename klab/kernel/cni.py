@@ -1,0 +1,119 @@
+"""Runs CNI plugins: ADD, CHECK and DEL in the node's network namespace, and keeps each attachment's result (CNI specification 1.0.0, section 4).
+
+RESULTS/CONTAINER.json holds the attachment as it was asked for and what ADD answered; it is there exactly as long as the attachment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from klab.errors import KlabError, MissingError
+from klab.kernel.sandbox import run_in
+from klab.linux.cni import CniAttachment
+from klab.linux.diff import Operation
+
+
+class Plugins:
+    """The attachments of one lab; namespaces are files of `netns`, results files of `results`."""
+
+    def __init__(self, netns: Path, results: Path) -> None:
+        """Work on two directories of the lab's run directory."""
+        self._netns = netns
+        self._results = results
+
+    def apply(self, operations: Sequence[Operation]) -> None:
+        """Attach and detach; an attachment that changes is made anew."""
+        for step in operations:
+            if isinstance(step.before, CniAttachment):
+                self.detach(step.before)
+            if isinstance(step.object, CniAttachment):
+                (self.detach if step.verb == "delete" else self.attach)(step.object)
+
+    def attach(self, item: CniAttachment) -> None:
+        """Call ADD of all plugins, each with the result of the one before; KlabError in the plugin's words, after what was done is undone."""
+        self._results.mkdir(mode=0o700, exist_ok=True)
+        result: dict[str, Any] | None = None
+        try:
+            for place in range(len(item.plugins)):
+                result = json.loads(self._call(item, "ADD", place, result))
+        except BaseException:
+            self._call_all(item, "DEL", result, fine=True)
+            raise
+        text = json.dumps({"attachment": dataclasses.asdict(item), "result": result})
+        temporary = self._file(item.container).with_suffix(".new")
+        temporary.write_text(text)
+        temporary.rename(self._file(item.container))
+
+    def detach(self, item: CniAttachment) -> None:
+        """Call DEL of all plugins; one that was never attached is fine, as the specification demands."""
+        self._call_all(item, "DEL", self.result(item.container), fine=False)
+        self._file(item.container).unlink(missing_ok=True)
+
+    def observe(self, wanted: CniAttachment) -> CniAttachment | None:
+        """Give the attachment as it was made, if all plugins' CHECK finds it whole."""
+        try:
+            stored = json.loads(self._file(wanted.container).read_text())
+        except FileNotFoundError:
+            return None
+        item = CniAttachment(**stored["attachment"])
+        try:
+            self._call_all(item, "CHECK", stored["result"], fine=False)
+        except KlabError:
+            return None  # what is damaged is attached anew
+        return item
+
+    def result(self, container: str) -> dict[str, Any] | None:
+        """Give what ADD answered, None where the container is not attached."""
+        try:
+            found: dict[str, Any] = json.loads(self._file(container).read_text())["result"]
+        except FileNotFoundError:
+            return None
+        return found
+
+    def addresses(self, container: str) -> tuple[str, ...]:
+        """Give a container's addresses, without prefix lengths."""
+        return tuple(entry["address"].split("/")[0] for entry in (self.result(container) or {}).get("ips") or ())
+
+    def _file(self, container: str) -> Path:
+        return self._results / f"{container}.json"
+
+    def _call_all(self, item: CniAttachment, command: str, result: Mapping[str, Any] | None, *, fine: bool) -> None:
+        places = range(len(item.plugins))
+        for place in reversed(places) if command == "DEL" else places:
+            try:
+                self._call(item, command, place, result)
+            except KlabError:
+                if not fine:
+                    raise
+
+    def _call(self, item: CniAttachment, command: str, place: int, previous: Mapping[str, Any] | None) -> str:
+        name = item.plugins[place]
+        program = Path(item.directory, name)
+        if not program.exists():
+            raise MissingError(f"the CNI plugin {program} is not there: `apt-get install containernetworking-plugins`, or set spec.network.cniBin")
+        path = self._netns / item.netns
+        environment = {"PATH": os.environ.get("PATH", os.defpath), **item.environment(command, str(path) if path.exists() else "")}
+        text = json.dumps(item.configuration(place, previous))
+
+        def call() -> subprocess.CompletedProcess[str]:
+            return subprocess.run([str(program)], input=text, env=environment, capture_output=True, text=True, check=False)
+
+        done = run_in(self._netns / item.node, call)
+        if done.returncode:
+            raise KlabError(f"plugin type={name!r} failed ({command.lower()}): {_reason(done)}")
+        return done.stdout
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Take a plugin's words out of its error answer."""
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        return done.stderr.strip() or f"exit code {done.returncode}"
+    return ": ".join(part for part in (answer.get("msg"), answer.get("details")) if part)
