@@ -25,8 +25,10 @@ PROXY_FIREWALL, FIREWALL, FORWARD, POSTROUTING = "KUBE-PROXY-FIREWALL", "KUBE-FI
 
 _NEW = "-m conntrack --ctstate NEW "
 
-# table, chain jumped to, built-in chain, comment, first match; each is put before those above it
+# Table, chain jumped to, built-in chain, comment, first match; each is put before those above it. The jump from OUTPUT to KUBE-EXTERNAL-SERVICES is
+# not kube-proxy's: without it a node is not refused at an external IP without endpoints, as everyone else is.
 _JUMPS = (
+    ("filter", EXTERNAL_SERVICES, "OUTPUT", "kubernetes externally-visible service portals", _NEW),
     ("filter", EXTERNAL_SERVICES, "INPUT", "kubernetes externally-visible service portals", _NEW),
     ("filter", EXTERNAL_SERVICES, "FORWARD", "kubernetes externally-visible service portals", _NEW),
     ("filter", NODEPORTS, "INPUT", "kubernetes health check service ports", ""),

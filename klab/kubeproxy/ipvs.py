@@ -208,11 +208,16 @@ class _Port:
         yield from self._servers(address, self.info.port, local=self.info.external_policy_local)
 
     def _servers(self, address: str, port: int, *, local: bool) -> Iterator[KernelObject]:
-        """Give the virtual server and those behind it; under policy Local all of them where none is local, whose answers go astray (PR 97081)."""
+        """Give the virtual server and those behind it.
+
+        External traffic under policy Local goes to all of them where none is local, so that pods and the node get through; the answers to a client
+        go astray (Kubernetes PR 97081). To the cluster IP under policy Local there are none then.
+        """
         info, config = self.info, self.config
         where: dict[str, Any] = {"netns": self.node.netns, "why": info.why, "protocol": info.protocol, "address": address, "port": port}
         yield VirtualServer(scheduler=config.scheduler, persistence=info.affinity_seconds, hash_ports=config.scheduler == "mh", **where)
-        for endpoint in (self.usable.local if local else ()) or self.usable.cluster:
+        fallback = () if local and address == info.cluster_ip else self.usable.cluster
+        for endpoint in (self.usable.local if local else ()) or fallback:
             yield RealServer(real_address=endpoint.ip, real_port=endpoint.port, **where)
 
     def _load_balancer(self, address: str) -> Iterator[KernelObject]:
@@ -230,7 +235,7 @@ class _Port:
             yield self._entry(ipsets.LOAD_BALANCER_SOURCE_IP, f"{at},{address}")
         else:
             number = {"TCP": 6, "UDP": 17, "SCTP": 132}[info.protocol]
-            text = f"-s {host(address)} -m ipvs --vproto {number} --vaddr {host(address)} --vport {info.port} -j DROP"
+            text = f"-s {host(address)} -m ipvs --vproto {number} --vaddr {address} --vport {info.port} -j DROP"
             yield Rule(netns=self.node.netns, why=info.why, table="filter", family=self.config.family, chain=OUT_FILTER, text=text)
 
     def _node_port(self) -> Iterator[KernelObject]:

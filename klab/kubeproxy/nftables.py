@@ -24,13 +24,14 @@ SERVICE_IPS, SERVICE_NODEPORTS, CLUSTER_IPS, NODEPORT_IPS = "service-ips", "serv
 NO_ENDPOINT_SERVICES, NO_ENDPOINT_NODEPORTS, FIREWALL_IPS = "no-endpoint-services", "no-endpoint-nodeports", "firewall-ips"
 
 _NEW = "ct state new "
-# base chain, its hook, what it jumps to and when; filters see addresses before DNAT (priority -100), except the last
+# Base chain, its hook, what it jumps to and when. kube-proxy checks for endpoints in filter-output, before DNAT, and so drops what its node sends to
+# a Local service without local endpoints; here that stands after DNAT, so that the node takes the short way to all endpoints as in the other modes.
 _BASE_CHAINS = (
-    ("filter-prerouting", "filter hook prerouting priority -110", ("ct state new jump firewall-check",)),
+    ("filter-prerouting", "filter hook prerouting priority -110", (f"{_NEW}jump firewall-check",)),
     ("filter-input", "filter hook input priority -110", (f"{_NEW}jump nodeport-endpoints-check", f"{_NEW}jump service-endpoints-check")),
     ("filter-forward", "filter hook forward priority -110", (f"{_NEW}jump service-endpoints-check", f"{_NEW}jump cluster-ips-check")),
-    ("filter-output", "filter hook output priority -110", (f"{_NEW}jump service-endpoints-check", f"{_NEW}jump firewall-check")),
-    ("filter-output-post-dnat", "filter hook output priority -90", (f"{_NEW}jump cluster-ips-check",)),
+    ("filter-output", "filter hook output priority -110", (f"{_NEW}jump firewall-check",)),
+    ("filter-output-post-dnat", "filter hook output priority -90", (f"{_NEW}jump service-endpoints-check", f"{_NEW}jump cluster-ips-check")),
     ("nat-prerouting", "nat hook prerouting priority -100", ("jump services",)),
     ("nat-output", "nat hook output priority -100", ("jump services",)),
     ("nat-postrouting", "nat hook postrouting priority 100", ("jump masquerading",)),
