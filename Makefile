@@ -23,10 +23,10 @@ test-unit: ## tests without root
 	.venv/bin/pytest tests/unit
 
 test-kernel: build/vm ## tests in network namespaces of their own (root)
-	$(ROOT_PYTEST) tests/kernel --defer build/vm/kernel.txt
+	$(ROOT_PYTEST) tests/kernel --defer=build/vm/kernel.txt
 
 test-e2e: build/vm ## every scenario and the README (root)
-	$(ROOT_PYTEST) tests/e2e --defer build/vm/e2e.txt
+	$(ROOT_PYTEST) tests/e2e --defer=build/vm/e2e.txt
 
 test-vm: build/vm ## the tests that need what the running kernel lacks, under a kernel that has it (root)
 	$(SUDO) env CI=$(CI) tools/test_vm.sh

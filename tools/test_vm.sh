@@ -4,11 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONDONTWRITEBYTECODE=1
+(($#)) || set -- tests/kernel tests/e2e
 mkdir -p build/vm
 pytest=(.venv/bin/pytest -p no:cacheprovider -o timeout=300)
 
 # A collection failure says what failed; a list of tests is of no interest.
-.venv/bin/pytest -p no:cacheprovider --collect-only -qq --defer build/vm/uml.txt "$@" >build/vm/collect.log || { cat build/vm/collect.log; exit 1; }
+.venv/bin/pytest -p no:cacheprovider --collect-only -qq --defer=build/vm/uml.txt "$@" >build/vm/collect.log || { cat build/vm/collect.log; exit 1; }
 if [[ ! -s build/vm/uml.txt ]]; then
   echo "The running kernel has everything that the tests need: no test is left for a VM."
   exit 0
@@ -16,7 +17,7 @@ fi
 
 if [[ $(dpkg --print-architecture) == amd64 ]]; then
   echo "$(wc -l <build/vm/uml.txt) tests need what this kernel lacks and run under user-mode Linux:"
-  tools/vm.sh uml "${pytest[@]}" --defer build/vm/qemu.txt @build/vm/uml.txt
+  tools/vm.sh uml "${pytest[@]}" --defer=build/vm/qemu.txt @build/vm/uml.txt
 else
   cp build/vm/uml.txt build/vm/qemu.txt  # Debian has user-mode Linux for amd64 alone
 fi

@@ -27,36 +27,38 @@ run_uml() {
 #!/bin/bash
 $command
 GUEST
-  # The guest's root is this file system below a layer of memory; modules come from Debian's package.
+  # The guest's root is this file system below a layer of memory; modules come from Debian's package. Any fault ends the guest.
   cat >"$work/init" <<GUEST
 #!/bin/bash
+set -e
+trap '"$repo/.venv/bin/python" -c "import ctypes; ctypes.CDLL(None).reboot(0x4321FEDC)"' EXIT  # LINUX_REBOOT_CMD_POWER_OFF
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=$terminal LANG=C.UTF-8
 mount -t proc proc /proc
-mount -t tmpfs tmpfs /lib/modules
-mkdir "/lib/modules/\$(uname -r)"
-mount --bind /usr/lib/uml/modules/* "/lib/modules/\$(uname -r)"
-modprobe -a overlay br_netfilter
 mount -t tmpfs tmpfs /mnt
-mkdir /mnt/{upper,work,root}
+mkdir -p /mnt/{upper,work,root} /mnt/lib/modules
+ln -s /usr/lib/uml/modules/* /mnt/lib/modules/
+modprobe --dirname /mnt -a overlay br_netfilter
 mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root
 cd /mnt/root
+mkdir -p lib/modules
+ln -s /usr/lib/uml/modules/* lib/modules/
 mount -t proc proc proc
 mount -t sysfs sysfs sys
 mount -t devtmpfs devtmpfs dev
 mkdir -p dev/pts dev/shm
 mount -t devpts devpts dev/pts
-for memory in dev/shm run tmp; do mount -t tmpfs tmpfs \$memory; done
-mount --move /lib/modules lib/modules
+for memory in dev/shm run; do mount -t tmpfs tmpfs \$memory; done
 pivot_root . mnt
+cd /
 umount --lazy /mnt
 mount -t hostfs -o "$share" none "$share"
 mount -t hostfs -o "$work" none /mnt
 ip link set lo up
 hostname klab-vm
 stty -onlcr </dev/tty1
+set +e
 /mnt/command </dev/null >/dev/tty1 2>&1
 echo \$? >/mnt/status
-poweroff -f
 GUEST
   chmod +x "$work/init" "$work/command"
   run linux.uml mem=2G rootfstype=hostfs rootflags=/ rw init="$work/init" con=null con0=null,fd:1 con1=null,fd:3 3>&1 >"$work/console" 2>&1 </dev/null || true
@@ -78,7 +80,7 @@ fetch_kernel() {
 }
 
 run_qemu() {
-  tools/apt.sh qemu-system-x86 busybox-static kmod
+  tools/apt.sh qemu-system-x86 busybox-static binutils file kmod
   fetch_kernel
   image=$(echo "$repo"/build/kernel/boot/vmlinuz-*)
   export PATH=$repo/.venv/bin:$PATH
