@@ -15,13 +15,9 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from klab.errors import MissingError
 from klab.kernel.syscalls import MS_BIND, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mount, unmount
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 DEVICES = (
@@ -139,16 +135,17 @@ def _mount_all(directory: Path, rootfs: Path) -> None:
 
 def _mount_root(directory: Path, rootfs: Path) -> None:
     """Lay the container's own layer over the host's /; on a tmpfs where the run directory cannot hold it (itself an overlay, in a container)."""
-    lower: list[str | Path] = [directory / "image", "/"] if (directory / "image").exists() else ["/"]
     try:
         try:
-            _overlay(lower, directory, "", rootfs)
+            _overlay("/", directory, "", rootfs)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             (directory / "tmpfs").mkdir(exist_ok=True)
             mount("tmpfs", directory / "tmpfs", "tmpfs", options="mode=755")
-            _overlay(lower, directory / "tmpfs", "", rootfs)
+            if (directory / "image").exists():
+                (directory / "tmpfs" / "image").symlink_to(directory / "image")
+            _overlay("/", directory / "tmpfs", "", rootfs)
     except OSError as error:
         if error.errno in {errno.ENODEV, errno.EINVAL}:
             raise MissingError(
@@ -171,7 +168,7 @@ def _mount_host(directory: Path, rootfs: Path, number: int, entry: HostMount) ->
     writable = directory / "tmpfs" if (directory / "tmpfs").is_mount() else directory
     if is_directory and not entry.read_only:
         try:
-            _overlay([entry.target], writable, f"-{number}", target)
+            _overlay(entry.target, writable, f"-{number}", target)
         except OSError as error:
             if error.errno != errno.EINVAL:  # not every file system can be a lower layer (vfat)
                 raise
@@ -197,13 +194,24 @@ def _mount_dev(dev: Path) -> None:
     mount("/dev/pts", dev / "pts", flags=MS_BIND)  # the host's: the terminal that `klab exec -t` is called from stays one
 
 
-def _overlay(lower: Sequence[str | Path], directory: Path, suffix: str, target: Path) -> None:
+def _overlay(lower: str, directory: Path, suffix: str, target: Path) -> None:
     upper, work = directory / f"upper{suffix}", directory / f"work{suffix}"
-    upper.mkdir(exist_ok=True)
-    upper.chmod(Path(lower[-1]).stat().st_mode & 0o7777)
+    if not upper.exists():
+        _make_upper(upper, Path(lower))
     work.mkdir(exist_ok=True)
-    lowers = ":".join(str(path).replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,") for path in lower)
-    mount("overlay", target, "overlay", options=f"lowerdir={lowers},upperdir={upper},workdir={work}")
+    escaped = lower.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+    mount("overlay", target, "overlay", options=f"lowerdir={escaped},upperdir={upper},workdir={work}")
+
+
+def _make_upper(upper: Path, lower: Path) -> None:
+    """Make the layer of changes; the root's begins with the files of the image."""
+    fresh = upper.with_name(f"{upper.name}.new")
+    image = upper.with_name("image")
+    if lower == Path("/") and image.exists():
+        shutil.copytree(image, fresh, dirs_exist_ok=True)
+    fresh.mkdir(exist_ok=True)
+    fresh.chmod(lower.stat().st_mode & 0o7777)
+    fresh.rename(upper)
 
 
 def _unmount_all(target: Path) -> None:

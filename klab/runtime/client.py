@@ -79,7 +79,10 @@ class RuntimeClient:
 
     async def shutdown(self, grace_seconds: float = 0.0) -> None:
         """Stop and remove all containers, and end the runtime."""
+        self._on_lost = None
         await self._ask("shutdown", {"graceSeconds": grace_seconds})
+        if self._listening:
+            await self._listening
 
     async def close(self) -> None:
         """Hang up."""

@@ -30,9 +30,10 @@ __all__ = ["CREATED", "EXITED", "RUNNING", "ContainerSpec", "ContainerStatus", "
 class ContainerSpec:
     """A container to start.
 
-    `id` is the kubelet's, unique among all attempts ("UID/web/0"). `argv` None means: as the image does by itself, with `args` for its entry point
-    (klab.kubelet.images.lookup); otherwise the program that runs, with `env` as its environment beside what every image has. `ports` are the declared
-    containerPorts; `stdin` tells that the container's `stdin` or `tty` is set, so that reading waits instead of ending.
+    `id` is the kubelet's, unique among all attempts ("UID/web/0"). `argv` is the manifest's command and args where there is a command;
+    None means the image's own entry point with `args` (klab.kubelet.images.catalog.plan_program says what comes of either). `env` is the environment
+    beside what every image has, `ports` are the declared containerPorts; `stdin` tells that the container's `stdin` or `tty` is set, so that reading
+    waits instead of ending. Of containers with one `root_dir` the latest keeps it, and finds it empty.
     """
 
     id: str
@@ -94,9 +95,9 @@ class ContainerSpec:
 class ContainerStatus:
     """A container as the runtime sees it.
 
-    `state` is "created" (about to start), "running" or "exited"; times are seconds since the epoch, 0 where there is none; `pid` is None for a built-in
-    image and after the exit. `reason` is Completed, Error, StartError or Unknown, as containerd gives it; `unknown_image` tells that klab knows no
-    behaviour of the image.
+    `state` is "created" (about to start), "running" or "exited"; times are seconds since the epoch, 0 where there is none; `pid` is None for a
+    built-in image and after the exit. `reason` is Completed, Error, StartError or Unknown, as containerd gives it; `unknown_image` tells that klab
+    knows no behaviour of the image.
     """
 
     id: str

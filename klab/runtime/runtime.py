@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ from klab.errors import KlabError, NotFoundError
 from klab.kernel.process import observe_containers, start_time
 from klab.kernel.rootfs import remove_rootfs
 from klab.kubelet.images.behaviour import Launch
-from klab.kubelet.images.catalog import lookup
+from klab.kubelet.images.catalog import lookup, plan_program
 from klab.runtime.containers import BuiltinContainer, Container, ProcessContainer
 from klab.runtime.effects import run_program
+from klab.runtime.image_files import ensure_image
 from klab.runtime.journal import ContainerJournal, Remembered
+from klab.runtime.names import JOURNAL_NAME
 from klab.runtime.processes import Reaper
-from klab.runtime.protocol import RUNNING, ContainerSpec, ContainerStatus, ExecResult
+from klab.runtime.protocol import EXITED, RUNNING, ContainerSpec, ContainerStatus, ExecResult
 from klab.runtime.sockets import open_sockets
 
 if TYPE_CHECKING:
@@ -25,9 +28,10 @@ if TYPE_CHECKING:
 class Runtime:
     """The containers of a lab; `on_exit` hears of every end."""
 
-    def __init__(self, journal: ContainerJournal, owner: str, on_exit: Callable[[ContainerStatus], None]) -> None:
-        """Hold no containers yet; `owner` is the lab's mark in the environment of its processes."""
-        self._journal = journal
+    def __init__(self, run_dir: Path, owner: str, on_exit: Callable[[ContainerStatus], None]) -> None:
+        """Read the journal in `run_dir`; `owner` is the lab's mark in the environment of its processes."""
+        self._run_dir = run_dir
+        self._journal = ContainerJournal(run_dir / JOURNAL_NAME)
         self._owner = owner
         self._on_exit = on_exit
         self._reaper = Reaper()
@@ -55,6 +59,7 @@ class Runtime:
         fresh = [spec for spec in {spec.id: spec for spec in specs}.values() if spec.id not in self._containers]
         if fresh:
             self._journal.start(fresh)
+            await asyncio.to_thread(self._prepare_files, fresh)
             made = [self._make(spec) for spec in fresh]
             self._containers.update((container.spec.id, container) for container in made)
             await asyncio.gather(
@@ -77,9 +82,10 @@ class Runtime:
         known = [container for name in containers if (container := self._containers.get(name))]
         await asyncio.gather(*(container.stop(0) for container in known))
         await self._reaper.sweep(container.spec.id for container in known)
-        await asyncio.to_thread(_remove_files, [container.spec.sandbox.root_dir for container in known])
         for container in known:
             self._containers.pop(container.spec.id, None)
+        used = {container.spec.sandbox.root_dir for container in self._containers.values()}
+        await asyncio.to_thread(_remove_files, {container.spec.sandbox.root_dir for container in known} - used)
         if known:
             self._journal.remove(container.spec.id for container in known)
 
@@ -101,9 +107,17 @@ class Runtime:
         await self.remove(names)
 
     def _make(self, spec: ContainerSpec) -> Container:
-        if spec.argv is not None:
-            return ProcessContainer(spec, self._reaper, self._owner, self._ended)
-        return BuiltinContainer(spec, self._reaper, self._owner, self._ended)
+        plan = plan_program(spec.image, spec.argv or (), () if spec.argv else spec.args)
+        spec = replace(spec, argv=plan.argv, args=plan.args)
+        kind = BuiltinContainer if plan.argv is None else ProcessContainer
+        return kind(spec, self._reaper, self._owner, self._ended)
+
+    def _prepare_files(self, specs: Sequence[ContainerSpec]) -> None:
+        """Give each container its image's files; what a former container left in the same directory goes."""
+        former = {container.spec.sandbox.root_dir for container in self._containers.values() if container.status.state == EXITED}
+        _remove_files(former & {spec.sandbox.root_dir for spec in specs})
+        for spec in specs:
+            ensure_image(self._run_dir, spec.image, spec.sandbox.root_dir)
 
     def _get(self, name: str) -> Container:
         container = self._containers.get(name)

@@ -8,8 +8,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from klab.errors import KlabError, UsageError
-from klab.runtime.journal import ContainerJournal
-from klab.runtime.names import JOURNAL_NAME
 from klab.runtime.protocol import LINE_LIMIT, ContainerSpec, ContainerStatus
 from klab.runtime.runtime import Runtime
 
@@ -26,7 +24,7 @@ class Server:
 
     def __init__(self, run_dir: Path, owner: str) -> None:
         """Read the journal in `run_dir`."""
-        self._runtime = Runtime(ContainerJournal(run_dir / JOURNAL_NAME), owner, self._announce)
+        self._runtime = Runtime(run_dir, owner, self._announce)
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._talking: set[asyncio.Task[None]] = set()

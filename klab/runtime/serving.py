@@ -10,8 +10,9 @@ import struct
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from klab.errors import KlabError
 from klab.kubelet.images.behaviour import Address, Context, Conversation, Effect, Listener, Log
-from klab.kubelet.images.http import HttpSession, Request, Response, looks_like_http
+from klab.kubelet.images.http import HttpSession, Request, Response, looks_like_http, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +166,7 @@ class Service:
             item = session.next_request()
             if isinstance(item, Request):
                 asked = self._effects.context(context.client, context.server)
-                response: Response = await self._run(handler(item, asked))
+                response = await self._answer(handler, item, asked)
                 for part in session.answer(response, close=self._closing):
                     writer.write(part)
                     await writer.drain()
@@ -174,6 +175,17 @@ class Service:
                 await writer.drain()
             elif not session.closed:
                 session.receive(await (self._read(reader) if session.idle else reader.read(CHUNK)))
+
+    async def _answer(self, handler: Callable[[Request, Context], Any], request: Request, context: Context) -> Response:
+        """Ask the image for an answer; what klab cannot do for it is a server's error."""
+        try:
+            response: Response = await self._run(handler(request, context))
+        except (KlabError, OSError) as error:
+            if isinstance(error, ConnectionError):
+                raise
+            self._effects.log(f"klab: {request.method} {request.target}: {error}")
+            return text(f"{error}\n", 500)
+        return response
 
     async def _converse(self, conversation: Conversation, data: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(conversation.open())
