@@ -14,6 +14,10 @@ from klab.api.addresses import Address, Interface, Net, first_address
 
 API_VERSION = "klab.dev/v1"
 PLUGINS = ("bridge", "hostgw", "vxlan", "ipip", "plugin")
+BRIDGED = frozenset({"bridge", "hostgw", "vxlan"})
+"""Plugins that make pods ports of a bridge, which takes a gateway address and has 1023 ports."""
+RESERVED_NODE_NAMES = frozenset({"client", "fabric", "router"})
+"""Namespaces that each lab has beside its nodes."""
 PROXIES = ("iptables", "ipvs", "nftables")
 IPVS_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh")
 DNS_SERVERS = ("builtin", "coredns", "none")
