@@ -182,8 +182,9 @@ class Client:
         connection = HTTPConnection("localhost")
         try:
             connection.sock = _connect(self._path, wait)
-            connection.request(method, f"{path}?{chosen}" if chosen else path, data, {"Content-Type": content_type} if data else {})
-            response = connection.getresponse()
+            headers = {"Connection": "close", **({"Content-Type": content_type} if data else {})}
+            connection.request(method, f"{path}?{chosen}" if chosen else path, data, headers)
+            response = connection.getresponse()  # owns the socket from here on: the connection ends with it
             if response.status < 400:  # noqa: PLR2004  # HTTP
                 return response
             text = response.read()

@@ -13,6 +13,7 @@ import random
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -21,7 +22,7 @@ from klab.apiserver import bulk, patch, watch
 from klab.apiserver.decode import check_mode, fill_in, parse_body, parse_json
 from klab.apiserver.discovery import make_document
 from klab.apiserver.rest import DeleteOptions, Hooks, LogOptions, Rest, WriteOptions
-from klab.apiserver.status import Status, make_status, make_success, refuse, to_status
+from klab.apiserver.status import Status, StatusError, make_status, make_success, refuse, to_status
 from klab.apiserver.subresources import subresources_of, view_of
 from klab.apiserver.target import Target, parse_bool, parse_dry_run, parse_list_options, parse_path, parse_revision
 from klab.errors import Fault, InvalidManifestError, KlabError, UsageError
@@ -93,7 +94,7 @@ class _Server:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request; what goes wrong becomes a Status."""
-        target = parse_path(request.path, self._hooks.registry)
+        target = parse_path(request.rel_url.raw_path, self._hooks.registry)
         try:
             return await self._route(request, target)
         except KlabError as error:
@@ -188,7 +189,11 @@ class _Server:
 
     def _create(self, request: web.Request, target: Target, body: bytes) -> web.Response:
         options = _write_options(request)
-        made = self._rest.create(target, fill_in(parse_body(body, request.content_type), target), options)
+        obj = fill_in(parse_body(body, request.content_type), target)
+        try:
+            made = self._rest.create(target, obj, options)
+        except KlabError as error:
+            raise StatusError(_about(error, replace(target, name=obj["metadata"].get("name")))) from error
         return _answer(made, 201, options.warnings)
 
     def _update(self, request: web.Request, target: Target, body: bytes) -> web.Response:

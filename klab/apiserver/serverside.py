@@ -71,7 +71,7 @@ def calc_fields(schema: Schema, node: Node, value: Any) -> Tree:
 def make_skeleton(tree: Tree) -> Any:
     """Give a value that has just the fields of a tree, all null, and the items of its keyed lists and sets."""
     if any(key[:2] in ("k:", "v:") for key in tree):
-        return [{**json.loads(key[2:]), **(make_skeleton(below) or {})} if key[:2] == "k:" else json.loads(key[2:]) for key, below in tree.items()]
+        return [{**(make_skeleton(below) or {}), **json.loads(key[2:])} if key[:2] == "k:" else json.loads(key[2:]) for key, below in tree.items()]
     fields = {key[2:]: make_skeleton(below) for key, below in tree.items() if key != ITSELF}
     return fields or None
 
@@ -115,7 +115,14 @@ def _make_conflict(conflicts: list[tuple[str, Path]]) -> dict[str, Any]:
 
 
 def _intersect(tree: Tree, other: Tree) -> Tree:
-    return {key: _intersect(below, other[key]) for key, below in tree.items() if key in other and key != ITSELF and bool(below) == bool(other[key])}
+    """Give the leaves that two trees have in common."""
+    result = {}
+    for key, below in tree.items():
+        if key in other and key != ITSELF:
+            common = _intersect(below, other[key])
+            if common or not (below or other[key]):
+                result[key] = common
+    return result
 
 
 def _leaves(tree: Tree, path: Path = ()) -> Iterator[Path]:

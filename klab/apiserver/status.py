@@ -53,6 +53,10 @@ REASONS: Mapping[type[KlabError], str] = {
 }
 
 
+UNCHANGEABLE = ("field is immutable", "may not change", "may not be changed", "cannot change", "fields other than")
+"""Words of a 422 that blames the change and not the manifest: at the client that is a ConflictError."""
+
+
 class StatusError(KlabError):
     """A refusal that only HTTP has a word for (405, 410, 415 ...); it is raised and caught in this room."""
 
@@ -107,22 +111,15 @@ def to_status(error: KlabError, *, group: str = "", kind: str = "", plural: str 
 def to_error(status: Mapping[str, Any]) -> KlabError:
     """Turn a Status that came from the server into the error to raise."""
     message = str(status.get("message") or status.get("reason") or "the server refused, and did not say why")
-    details = status.get("details") or {}
-    match status.get("reason"):
-        case "NotFound":
-            return NotFoundError(message)
-        case "AlreadyExists":
-            return AlreadyExistsError(message)
-        case "Conflict":
-            return ConflictError(message)
-        case "Invalid" | "BadRequest" if details.get("causes"):
-            subject = message.partition(" is invalid")[0] if details.get("name") else ""
-            return InvalidManifestError(
-                [Fault(cause.get("where") or subject, cause.get("field", ""), cause.get("message", "")) for cause in details["causes"]]
-            )
-        case "BadRequest":
-            return UsageError(message)
-    return KlabError(message)
+    details, reason = status.get("details") or {}, status.get("reason")
+    if reason == "Invalid" and any(words in message for words in UNCHANGEABLE):
+        return ConflictError(message)
+    if reason in ("Invalid", "BadRequest") and details.get("causes"):
+        subject = message.partition(" is invalid")[0] if details.get("name") else ""
+        return InvalidManifestError(
+            [Fault(cause.get("where") or subject, cause.get("field", ""), cause.get("message", "")) for cause in details["causes"]]
+        )
+    return next((error for error, word in REASONS.items() if word == reason), KlabError)(message)
 
 
 def make_cause(fault: Fault) -> dict[str, str]:

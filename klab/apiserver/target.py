@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from klab.api.resources import Registry, Resource
 from klab.api.selectors import FieldSelector, Selector, parse_field_selector, parse_selector
@@ -34,8 +35,8 @@ class Target:
 
 
 def parse_path(path: str, registry: Registry) -> Target | None:
-    """Read `/api/v1/...` or `/apis/GROUP/VERSION/...`; None where nothing is served there."""
-    parts = path.strip("/").split("/")
+    """Read `/api/v1/...` or `/apis/GROUP/VERSION/...`, percent-encoded; None where nothing is served there."""
+    parts = [unquote(part) for part in path.strip("/").split("/")]
     match parts:
         case ["api", version, *rest] if rest:
             api_version = version
