@@ -6,7 +6,7 @@ An owner without records is a name that exists only because others lie below it 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from klab.api.service import EXTERNAL_NAME
@@ -30,7 +30,7 @@ def calc_table(service: Service, slices: Iterable[EndpointSlice], domain: str) -
     if service.type == EXTERNAL_NAME:
         return {} if is_address(service.external_name) else {"": {"CNAME": (absolute(service.external_name),)}}
     addresses: dict[str, dict[str, None]] = defaultdict(dict)
-    targets: dict[str, dict[tuple[int, str], None]] = defaultdict(dict)
+    targets: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
     for label, address, ports in _backends(service, slices):
         owners: dict[str, Iterable[Port]] = {label: ports}
         if service.headless or not label:
@@ -38,7 +38,7 @@ def calc_table(service: Service, slices: Iterable[EndpointSlice], domain: str) -
         for owner, owned in owners.items():
             addresses[owner][address] = None
             for port in owned:
-                targets[owner][port.port, f"{label}.{base}" if label else base] = None
+                targets[owner][port.port, f"{label}.{base}" if label else base] += 1
     table = {owner: _node(found, targets[owner]) for owner, found in addresses.items()}
     return {**{parent: {} for owner in table for parent in _parents(owner)}, **table}
 
@@ -80,14 +80,16 @@ def _parents(owner: str) -> Iterator[str]:
         yield owner
 
 
-def _node(addresses: Iterable[str], targets: Iterable[tuple[int, str]]) -> Node:
-    """Give one owner's A, AAAA and SRV records; priority 0, weights share 100 as CoreDNS has it."""
+def _node(addresses: Iterable[str], targets: Counter[tuple[int, str]]) -> Node:
+    """Give one owner's A, AAAA and SRV records.
+
+    An SRV record has priority 0 and, as CoreDNS has it, 100 over the number of all addresses behind the owner's ports as its weight.
+    """
     found: dict[str, list[str]] = {}
     for address in addresses:
         found.setdefault(address_type(address), []).append(address)
     node = {kind: tuple(group) for kind, group in found.items()}
-    services = tuple(targets)
-    if services:
-        weight = max(100 // len(services), 1)
-        node["SRV"] = tuple(f"0 {weight} {number} {target}" for number, target in services)
+    if targets:
+        weight = max(100 // targets.total(), 1)
+        node["SRV"] = tuple(f"0 {weight} {number} {target}" for number, target in targets)
     return node
