@@ -72,7 +72,7 @@ def apply_all(rest: Rest, entries: Sequence[Entry]) -> list[tuple[Result, dict[s
 def apply_one(rest: Rest, manifest: dict[str, Any]) -> tuple[Result, dict[str, Any]]:
     """Create an object, or change the stored one by what changed between the last applied manifest and this one."""
     target, manifest = find_target(manifest, rest.hooks.registry)
-    options = WriteOptions(field_validation="Strict", field_manager="klab")
+    options = WriteOptions(field_validation="Report", field_manager="klab")
     applied = annotate(manifest)
     try:
         live = rest.store.get(target.resource, target.namespace, target.name or "")

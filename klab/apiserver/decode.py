@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from klab.apiserver.target import Target
 
-FieldValidation = Literal["Ignore", "Warn", "Strict"]
+FieldValidation = Literal["Ignore", "Warn", "Strict", "Report"]
+"""What becomes of unknown fields: Kubernetes' three ways, and klab's own for manifests in bulk: they are faults as all others."""
 
 UNKNOWN_FIELD = "unknown field "
 WRONG_TYPE = "must be "
@@ -108,11 +109,11 @@ def check_schema(obj: dict[str, Any], mode: FieldValidation) -> tuple[dict[str, 
     """Check an object against its schema.
 
     Gives the object without its unknown fields, warnings about those (mode Warn), and what a validation has to say (path, message); raises a 400
-    for wrong types, and for unknown fields in mode Strict.
+    for wrong types, and for unknown fields in mode Strict. Mode Report raises nothing: all is for the validation to say.
     """
     problems = validate(obj) if builtin().kind(obj["apiVersion"], obj["kind"]) is not None else []
-    if not problems:
-        return obj, [], []
+    if not problems or mode == "Report":
+        return obj, [], problems
     unknown = [(path, message) for path, message in problems if message.startswith(UNKNOWN_FIELD)]
     unreadable = [(path, message) for path, message in problems if message.startswith(WRONG_TYPE)]
     if unreadable or (unknown and mode == "Strict"):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from klab.api.check import check_object
 from klab.api.resources import BUILTIN, Registry
 from klab.apiserver.admission import Admit, Review, make_chain, raise_problems, run_chain
 from klab.apiserver.decode import FieldValidation, check_schema, fill_in
@@ -232,7 +233,8 @@ class Rest:
         """Check an object against its schema, and send it through the admission chain."""
         obj, warnings, problems = check_schema(obj, options.field_validation)
         options.warnings.extend(warnings)
-        raise_problems(problems)
+        if problems:  # what admission would add to an object that lacks something is no use: tell all that is wrong with it as it is
+            raise_problems(list(dict.fromkeys([*problems, *check_object(obj)])))
         return run_chain(self.hooks.admit, review, obj)
 
     def _check_namespace(self, target: Target, name: str) -> None:
