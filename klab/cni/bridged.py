@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from klab.cni.network import NodeNetwork, PodAttachment, PodNetwork, same_family
+from klab.cni.network import NodeNetwork, PodAttachment, PodNetwork, family, same_family
 from klab.linux import names
 from klab.linux.objects import Address, Bridge, KernelObject, Netns, Route, Sysctl, Veth
 
@@ -41,7 +41,7 @@ def plan_port(node: NodeNetwork, pod: PodAttachment, bridge: str, mtu: int, *, h
     ]
     for address in pod.ips:
         block = same_family(node.blocks, address)
-        gateway = next(gateway for gateway in node.gateways if same_family((block,), gateway) is block)
+        gateway = next(gateway for gateway in node.gateways if family(gateway) == block.version)
         planned += [
             Address(netns=pod.netns, dev="eth0", cidr=f"{address}/{block.prefixlen}", why=pod.why),
             Route(netns=pod.netns, dst="default", via=gateway, dev="eth0", why=pod.why),

@@ -299,8 +299,8 @@ class Route(KernelObject):
 
     @property
     def key(self) -> Key:
-        """One route for a destination (klab uses no metrics)."""
-        return ("Route", self.netns, self.dst)
+        """One route for a destination of a family (klab uses no metrics)."""
+        return ("Route", self.netns, self.dst if self.dst != "default" or ":" not in self.via else "::/0")
 
     @property
     def device(self) -> str:
