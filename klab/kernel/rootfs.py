@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import os
 import shutil
 import stat
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ DEVICES = (
     *(("tty", 5, 0), ("ptmx", 5, 2), ("net/tun", 10, 200)),
 )
 DEVICE_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
+_REMEMBERED = 5.0  # seconds
 ETC_FILES = ("hosts", "resolv.conf", "hostname")
 _OWN = ("/proc", "/sys", "/dev", "/run", "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/var/lib/kubelet")
 _PSEUDO = frozenset(
@@ -119,8 +122,7 @@ def observe_mounts_below(directory: str | Path) -> list[str]:
 def _mount_all(directory: Path, rootfs: Path) -> None:
     rootfs.mkdir(exist_ok=True)
     _mount_root(directory, rootfs)
-    mounts = parse_host_mounts(MOUNTINFO.read_text(errors="surrogateescape"))
-    for number, entry in enumerate(mounts):
+    for number, entry in enumerate(_host_mounts(int(time.monotonic() / _REMEMBERED))):
         _mount_host(directory, rootfs, number, entry)
     (directory / "run" / "lock").mkdir(parents=True, exist_ok=True)
     (rootfs / "run").mkdir(exist_ok=True)
@@ -130,7 +132,14 @@ def _mount_all(directory: Path, rootfs: Path) -> None:
         file = rootfs / "etc" / name
         if file.is_symlink():
             file.unlink()
-        file.touch()
+        if not file.exists():
+            file.touch()
+
+
+@functools.lru_cache(maxsize=1)
+def _host_mounts(_: int) -> tuple[HostMount, ...]:
+    """Read the host's mounts, once for many containers that start within one period: with 1000 pods the table takes milliseconds to read."""
+    return parse_host_mounts(MOUNTINFO.read_text(errors="surrogateescape"))
 
 
 def _mount_root(directory: Path, rootfs: Path) -> None:
@@ -198,9 +207,11 @@ def _overlay(lower: str, directory: Path, suffix: str, target: Path) -> None:
     upper, work = directory / f"upper{suffix}", directory / f"work{suffix}"
     if not upper.exists():
         _make_upper(upper, Path(lower))
-    work.mkdir(exist_ok=True)
+    if work.exists():  # of a mount before; "volatile" (no fsync: nothing here outlives the machine) allows no second one with it
+        shutil.rmtree(work)
+    work.mkdir()
     escaped = lower.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
-    mount("overlay", target, "overlay", options=f"lowerdir={escaped},upperdir={upper},workdir={work}")
+    mount("overlay", target, "overlay", options=f"lowerdir={escaped},upperdir={upper},workdir={work},volatile")
 
 
 def _make_upper(upper: Path, lower: Path) -> None:

@@ -11,13 +11,18 @@ import klab
 from klab.kubelet.images.catalog import contents, image_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 DIRECTORY = "images"
 
 
-def ensure_image(run_dir: Path, image: str, root_dir: str) -> None:
-    """Give a container that image's files, if it has any; before its file system is mounted for the first time."""
+def ensure_images(run_dir: Path, wishes: Iterable[tuple[str, str]]) -> None:
+    """Give containers (image, root_dir) the files of their images, before their file systems are mounted for the first time."""
+    for image, root_dir in wishes:
+        _ensure(run_dir, image, root_dir)
+
+
+def _ensure(run_dir: Path, image: str, root_dir: str) -> None:
     files = contents(image)
     if not files:
         return

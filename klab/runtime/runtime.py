@@ -14,7 +14,7 @@ from klab.kubelet.images.behaviour import Launch
 from klab.kubelet.images.catalog import lookup, plan_program
 from klab.runtime.containers import BuiltinContainer, Container, ProcessContainer
 from klab.runtime.effects import run_program
-from klab.runtime.image_files import ensure_image
+from klab.runtime.image_files import ensure_images
 from klab.runtime.journal import ContainerJournal, Remembered
 from klab.runtime.names import JOURNAL_NAME
 from klab.runtime.processes import Reaper
@@ -59,7 +59,7 @@ class Runtime:
         fresh = [spec for spec in {spec.id: spec for spec in specs}.values() if spec.id not in self._containers]
         if fresh:
             self._journal.start(fresh)
-            await asyncio.to_thread(self._prepare_files, fresh)
+            await self._prepare_files(fresh)
             made = [self._make(spec) for spec in fresh]
             self._containers.update((container.spec.id, container) for container in made)
             await asyncio.gather(
@@ -85,7 +85,7 @@ class Runtime:
         for container in known:
             self._containers.pop(container.spec.id, None)
         used = {container.spec.sandbox.root_dir for container in self._containers.values()}
-        await asyncio.to_thread(_remove_files, {container.spec.sandbox.root_dir for container in known} - used)
+        await self._remove_files({container.spec.sandbox.root_dir for container in known} - used)
         if known:
             self._journal.remove(container.spec.id for container in known)
 
@@ -112,12 +112,16 @@ class Runtime:
         kind = BuiltinContainer if plan.argv is None else ProcessContainer
         return kind(spec, self._reaper, self._owner, self._ended)
 
-    def _prepare_files(self, specs: Sequence[ContainerSpec]) -> None:
+    async def _prepare_files(self, specs: Sequence[ContainerSpec]) -> None:
         """Give each container its image's files; what a former container left in the same directory goes."""
         former = {container.spec.sandbox.root_dir for container in self._containers.values() if container.status.state == EXITED}
-        _remove_files(former & {spec.sandbox.root_dir for spec in specs})
-        for spec in specs:
-            ensure_image(self._run_dir, spec.image, spec.sandbox.root_dir)
+        await self._remove_files(former & {spec.sandbox.root_dir for spec in specs})
+        await asyncio.to_thread(ensure_images, self._run_dir, [(spec.image, spec.sandbox.root_dir) for spec in specs])
+
+    async def _remove_files(self, directories: Iterable[str]) -> None:
+        """Unmount and remove containers' directories side by side, as each unmounting waits for the kernel's readers (RCU)."""
+        present = await asyncio.to_thread(lambda: [directory for directory in directories if Path(directory).exists()])
+        await asyncio.gather(*(asyncio.to_thread(remove_rootfs, directory) for directory in present))
 
     def _get(self, name: str) -> Container:
         container = self._containers.get(name)
@@ -161,9 +165,3 @@ def _find_process(entry: Remembered, marked: dict[str, list[int]]) -> tuple[int,
             return 0, clock
     # the former runtime was killed between starting the program and noting its pid: the eldest process with the mark is it
     return min(marked.get(entry.spec.id, [0])), 0.0
-
-
-def _remove_files(directories: Iterable[str]) -> None:
-    for directory in directories:
-        if Path(directory).exists():
-            remove_rootfs(directory)
