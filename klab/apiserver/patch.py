@@ -10,6 +10,9 @@ from klab.apiserver.status import refuse
 from klab.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from klab.api.resources import Resource
     from klab.apiserver.target import Target
 
 JSON_PATCH = "application/json-patch+json"
@@ -19,10 +22,14 @@ APPLY = "application/apply-patch+yaml"
 TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY)
 
 
+def types_of(resource: Resource) -> Sequence[str]:
+    """Give the content types of patches that a resource takes."""
+    return TYPES if builtin().kind(resource.api_version, resource.kind) is not None else (JSON_PATCH, MERGE_PATCH, APPLY)
+
+
 def check_type(content_type: str, target: Target) -> None:
     """Refuse (415) a content type that is no patch, or that the resource does not know: custom resources have no strategic merge."""
-    resource = target.resource
-    known = TYPES if builtin().kind(resource.api_version, resource.kind) is not None else (JSON_PATCH, MERGE_PATCH, APPLY)
+    known = types_of(target.resource)
     if content_type not in known:
         words = f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
         raise refuse("UnsupportedMediaType", words)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from klab.apiserver import bulk, patch, watch
+from klab.apiserver import bulk, openapi, patch, watch
 from klab.apiserver.decode import check_mode, fill_in, parse_body, parse_json
 from klab.apiserver.discovery import make_document
 from klab.apiserver.rest import DeleteOptions, Hooks, LogOptions, Rest, WriteOptions
@@ -117,7 +117,7 @@ class _Server:
         if (extension := self._hooks.extensions.get((method, path))) is not None:
             return _answer(await extension())
         if target is None:
-            return _answer(self._describe(path, method))
+            return self._describe(request)
         if target.subresource and target.subresource not in subresources_of(target.resource):
             raise refuse("NotFound", NO_RESOURCE)
         if method == "GET":
@@ -126,14 +126,22 @@ class _Server:
         with self._store.batch(dry_run=parse_dry_run(request.query.getall("dryRun", []))):
             return self._write(request, target, body)
 
-    def _describe(self, path: str, method: str) -> dict[str, Any]:
-        """Give the discovery document at a path."""
-        document = make_document(path, self._hooks.registry)
+    def _describe(self, request: web.Request) -> web.Response:
+        """Answer what is asked about the server itself: discovery and OpenAPI."""
+        path, registry = request.path.rstrip("/"), self._hooks.registry
+        if path == "/openapi/v2" and "protobuf" in request.headers.get("Accept", ""):
+            return web.Response(body=openapi.V2_EMPTY, content_type=openapi.V2_PROTOBUF)
+        if path == "/openapi/v3":
+            document: Mapping[str, Any] | None = openapi.make_index(registry)
+        elif path.startswith("/openapi/v3/"):
+            document = openapi.make_document(path.removeprefix("/openapi/v3/"), registry)
+        else:
+            document = make_document(path, registry)
         if document is None:
             raise refuse("NotFound", NO_RESOURCE)
-        if method != "GET":
+        if request.method != "GET":
             raise refuse("MethodNotAllowed", NO_METHOD)
-        return document
+        return _answer(document)
 
     def _write(self, request: web.Request, target: Target, body: bytes) -> web.Response:
         match request.method:
