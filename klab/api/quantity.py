@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from math import ceil
 
 _PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?")
 _SCALE = {
@@ -31,9 +32,9 @@ def is_quantity(value: str | float) -> bool:
 
 def milli(value: str | float) -> int:
     """Give a quantity in thousandths, rounded up: the unit that CPU is counted in."""
-    return -int(-(parse_quantity(value) * 1000) // 1)
+    return ceil(parse_quantity(value) * 1000)
 
 
 def whole(value: str | float) -> int:
     """Give a quantity in units, rounded up: bytes, pods."""
-    return -int(-parse_quantity(value) // 1)
+    return ceil(parse_quantity(value))

@@ -137,5 +137,5 @@ class Reader:
 
 
 def shown(value: Any) -> str:
-    """Give a value as field errors print it: JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    """Give a value as field errors print it: compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

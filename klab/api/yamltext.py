@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import yaml
@@ -105,7 +106,8 @@ def resolve_plain(text: str) -> bool | int | float | str | None:
         return int(magnitude, 0) * (-1 if digits[0] == "-" else 1)
     if _FLOAT(digits):
         number = float(digits)
-        return int(number) if number.is_integer() else number
+        if isfinite(number):
+            return int(number) if number.is_integer() else number
     return text
 
 
@@ -197,7 +199,7 @@ class _Values:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         if kind == "binary":
             try:
-                return base64.b64decode(node.value).decode()
+                return base64.b64decode("".join(node.value.split()), validate=True).decode()
             except (binascii.Error, UnicodeDecodeError):
                 raise self._error(node, "!!binary value contains invalid base64 data") from None
         if kind in {"int", "float", "bool", "null"}:
@@ -210,7 +212,7 @@ class _Values:
     def _plain(self, node: ScalarNode) -> Any:
         try:
             return resolve_plain(node.value)
-        except (ValueError, OverflowError):
+        except ValueError:
             raise self._error(node, f"unsupported value: {node.value}") from None
 
     def _error(self, node: Node, message: str) -> TextError:

@@ -50,7 +50,7 @@ def check_scenario(documents: Sequence[Document], lab: Lab) -> Iterator[Fault]:
     yield from check_duplicates(documents)
     yield from check_namespaces(documents)
     pods = [BarePod.of(document) for document in documents if document.resource.kind == "Pod" and not document.resource.group]
-    known = {node.name for node in lab.nodes} | {name_of(document.obj) for document in documents if document.resource.kind == "Node"}
+    known = {node.name for node in lab.nodes if node.name} | {name_of(document.obj) for document in documents if document.resource.kind == "Node"}
     for pod in pods:
         if pod.node_name and pod.node_name not in known:
             yield pod.fault("spec.nodeName", f'Not found: "{pod.node_name}"; the lab has {_listed(known)}{did_you_mean(pod.node_name, known)}')
