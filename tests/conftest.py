@@ -13,7 +13,6 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,27 +38,24 @@ PROBES = {
 
 
 @functools.cache
-def find_lack(feature: str) -> str | None:
-    """Say why `feature` is missing here, or None where it is there."""
-    if feature not in PROBES:
-        return None if shutil.which(feature) else f"no program {feature}"
+def probe_kernel(feature: str) -> str | None:
+    """Say why the kernel feature is missing, or None where it is there."""
     probe = subprocess.run(["unshare", "--net", "--mount", "sh", "-c", PROBES[feature]], capture_output=True, text=True, check=False)
     if probe.returncode == 0:
         return None
     return f"no {feature}: {(probe.stderr.strip() or probe.stdout.strip() or PROBES[feature]).splitlines()[-1]}"
 
 
-def find_lacks(item: pytest.Item) -> Iterator[str]:
-    """Name everything that the test asks for and this machine lacks."""
-    is_root = os.geteuid() == 0
-    if not is_root and item.get_closest_marker("root"):
-        yield "not root"
-        return
-    for marker in item.iter_markers("needs"):
-        for feature in marker.args:
-            lack = "not root" if feature in PROBES and not is_root else find_lack(feature)
-            if lack:
-                yield lack
+def find_lacks_of_machine(item: pytest.Item, features: set[str]) -> list[str]:
+    """Name what no other kernel mends: we are not root, a program is not installed."""
+    if os.geteuid() != 0 and (item.get_closest_marker("root") or features & PROBES.keys()):
+        return ["not root"]
+    return [f"no program {name}" for name in sorted(features - PROBES.keys()) if not shutil.which(name)]
+
+
+def find_lacks_of_kernel(features: set[str]) -> list[str]:
+    """Name the features that the running kernel lacks."""
+    return [lack for name in sorted(features & PROBES.keys()) if (lack := probe_kernel(name))]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,14 +71,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     defer: Path | None = config.option.defer
     deferred = []
     for item in list(items):
-        lacks = ", ".join(find_lacks(item))
-        if not lacks:
-            continue
-        if defer and "not root" not in lacks:
+        features = {feature for marker in item.iter_markers("needs") for feature in marker.args}
+        if lacks := find_lacks_of_machine(item, features) or ([] if defer else find_lacks_of_kernel(features)):
+            item.add_marker(pytest.mark.skip(reason=", ".join(lacks)))
+        elif defer and find_lacks_of_kernel(features):
             items.remove(item)
             deferred.append(item)
-        else:
-            item.add_marker(pytest.mark.skip(reason=lacks))
     if defer:
         config.hook.pytest_deselected(items=deferred)
         defer.write_text("".join(f"{item.nodeid}\n" for item in deferred))

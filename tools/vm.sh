@@ -80,7 +80,8 @@ fetch_kernel() {
 }
 
 run_qemu() {
-  tools/apt.sh qemu-system-x86 busybox-static binutils file kmod
+  # virtme-ng reads the kernel's version by file and strings; its guest finds the ports of a command's output by udev.
+  tools/apt.sh qemu-system-x86 busybox-static binutils file kmod udev
   fetch_kernel
   image=$(echo "$repo"/build/kernel/boot/vmlinuz-*)
   export PATH=$repo/.venv/bin:$PATH
