@@ -17,6 +17,38 @@ KINDS = ("Service", "EndpointSlice", "Namespace")
 VERSION = 1
 
 
+class Feed:
+    """What a zone in another process is to know: takes every change of any object, gives deltas of what changed for DNS."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[str, Any]] = {}
+        self._changed: set[str] = set()
+
+    def set(self, obj: Mapping[str, Any]) -> None:
+        """Take a new or changed object."""
+        trimmed = trim(obj)
+        if trimmed and self._objects.get(key(obj)) != trimmed:
+            self._objects[key(obj)] = trimmed
+            self._changed.add(key(obj))
+
+    def remove(self, obj: Mapping[str, Any]) -> None:
+        """Take a deleted object."""
+        if self._objects.pop(key(obj), None):
+            self._changed.add(key(obj))
+
+    def take(self) -> dict[str, Any] | None:
+        """Give the changes since the last call as one delta, None if there are none."""
+        changed, self._changed = self._changed, set()
+        if not changed:
+            return None
+        names = sorted(changed)
+        return make_delta((self._objects[name] for name in names if name in self._objects), (name for name in names if name not in self._objects))
+
+    def whole(self) -> dict[str, Any]:
+        """Give everything, for a zone that starts or starts anew; changes not taken yet are in it, and come again."""
+        return make_delta(self._objects.values(), reset=True)
+
+
 def make_delta(changed: Iterable[Mapping[str, Any]], deleted: Iterable[str] = (), *, reset: bool = False) -> dict[str, Any]:
     """Give a delta for `Zone.apply`: `{"version": 1, "reset": false, "set": [objects], "delete": [keys]}`.
 
