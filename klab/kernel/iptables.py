@@ -17,26 +17,33 @@ from klab.linux.iptables import Chain, Rule, SharedChain, parse_save, render_res
 from klab.linux.iptables import program as program_of
 from klab.linux.objects import KernelObject
 
-_VARIANTS = ("nft", "legacy")
+VARIANTS = ("nft", "legacy")
 _PROBE = "*nat\n-A POSTROUTING -m comment --comment probe -m mark ! --mark 0x1/0x1 -j MASQUERADE --random-fully\nCOMMIT\n"
 _LINE = re.compile(r"line:? (\d+)")
+_QUOTED = re.compile(r"[`'](\S+)'")
 
 
 @cache
 def variant() -> str:
-    """Choose nft or legacy by trying a masquerading rule in a network namespace that goes at once; MissingError where neither works."""
-    reasons = []
-    for name in _VARIANTS:
-        try:
-            netns.in_thread(partial(_try, name))
-        except (CommandFailedError, MissingError) as error:
-            reasons.append(str(error))
-        else:
-            return name
+    """Choose nft or legacy; MissingError where neither works."""
+    lacks = {name: find_lack(name) for name in VARIANTS}
+    works = next((name for name, lack in lacks.items() if not lack), "")
+    if works:
+        return works
     raise MissingError(
         "Services need iptables with a nat table, and neither variant works on this kernel; "
-        f"install iptables (`apt-get install iptables`) and the kernel's modules (`modprobe iptable_nat nft_chain_nat`): {'; '.join(reasons)}"
+        "install iptables (`apt-get install iptables`) and load the kernel's modules (`modprobe -a iptable_nat nft_chain_nat`): "
+        + "; ".join(lacks.values())
     )
+
+
+def find_lack(name: str) -> str:
+    """Say why a variant cannot be used, "" where it can: a masquerading rule is tried in a network namespace that goes at once."""
+    try:
+        netns.in_thread(partial(_try, name))
+    except (CommandFailedError, MissingError) as error:
+        return str(error)
+    return ""
 
 
 def _try(name: str) -> None:
@@ -58,10 +65,18 @@ def restore(text: str, family: int = 4) -> None:
     try:
         program.run(command, text)
     except CommandFailedError as error:
-        found = _LINE.search(error.stderr)
-        lines = text.splitlines()
-        line = lines[int(found[1]) - 1] if found and int(found[1]) <= len(lines) else ""
-        raise CommandFailedError(command, error.code, f"{error.stderr.strip()}{f' (line {found[1]}: {line})' if found and line else ''}") from error
+        raise CommandFailedError(command, error.code, f"{error.stderr.strip()} ({_offence(error.stderr, text)})") from error
+
+
+def _offence(stderr: str, text: str) -> str:
+    """Find the line that iptables-restore means; what it finds wrong only at the end of a table it quotes a word of."""
+    lines = text.splitlines()
+    found = _LINE.search(stderr)
+    number = int(found[1]) if found and int(found[1]) <= len(lines) else len(lines)
+    quoted = _QUOTED.search(stderr)
+    if lines[number - 1] == "COMMIT" and quoted:
+        number = next((place for place, line in enumerate(lines, 1) if quoted[1] in line.split()), number)
+    return f"line {number}: {lines[number - 1]}"
 
 
 def observe(name: str, family: int = 4) -> Iterator[KernelObject]:
