@@ -124,9 +124,9 @@ def _rdata(kind: str, text: str) -> dns.rdata.Rdata:
     return dns.rdata.from_text("IN", kind, text)
 
 
-def _fit(response: dns.message.Message, *, tcp: bool, payload: int | None = None) -> bytes:
+def _fit(response: dns.message.Message, *, tcp: bool) -> bytes:
     """Give the bytes, cut to what the client takes: additional records go first, then answers, with TC set, from the end."""
-    limit = MAX_TCP if tcp else min(max(payload or response.request_payload, MIN_UDP), MAX_UDP)
+    limit = MAX_TCP if tcp else min(max(response.request_payload, MIN_UDP), MAX_UDP)
     wire = response.to_wire(max_size=MAX_TCP, prefer_truncation=True)
     if len(wire) <= limit:
         return wire

@@ -190,7 +190,7 @@ def forwarded(zone: Zone, query: dns.message.Message) -> Forward:
 def reply_to(query: bytes, *records: str, rcode: str = "NOERROR") -> bytes:
     response = dns.message.make_response(dns.message.from_wire(query))
     response.set_rcode(dns.rcode.from_text(rcode))
-    response.answer = [dns.rrset.from_text(*record.split(maxsplit=4)) for record in records]
+    response.answer = [dns.rrset.from_text(name, int(ttl), *rest) for name, ttl, *rest in (record.split(maxsplit=4) for record in records)]
     return response.to_wire()
 
 
