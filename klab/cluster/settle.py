@@ -67,7 +67,7 @@ def schedule(store: Store, recorder: Recorder) -> None:
     pods = [(obj, Pod.of(obj)) for obj in store.list(PODS)]
     scheduler = Scheduler(store.list(NODES), [pod for _obj, pod in pods if pod.node_name])
     with store.batch():
-        for obj, pod in pods:
+        for obj, pod in sorted(pods, key=_age):
             if _waits(obj) and not pod.terminating and not pod.finished:
                 outcome = scheduler.schedule(pod)
                 if isinstance(outcome, Binding):
@@ -80,7 +80,7 @@ def give_addresses(store: Store, topology: Topology) -> dict[str, KlabError]:
     """Give every pod on a node its addresses, before anything of it is built; return for whom there was none, by uid."""
     if topology.plugins_address or not any(_lacks_address(obj) for obj in store.list(PODS)):
         return {}
-    pods = [Pod.of(obj) for obj in store.list(PODS)]
+    pods = [pod for _obj, pod in sorted(((obj, Pod.of(obj)) for obj in store.list(PODS)), key=_age)]
     asking = [
         pod
         for pod in pods
@@ -119,6 +119,11 @@ def report_node(store: Store, node: Object, error: KlabError | None) -> None:
         beat = old["lastHeartbeatTime"] if old.get("status") == word else now
         conditions.append({"type": kind, "status": word, "reason": reason, "message": message, "lastTransitionTime": since, "lastHeartbeatTime": beat})
     store.update(NODES, {**node, "status": {**node["status"], "conditions": conditions}}, "status")
+
+
+def _age(entry: tuple[Object, Pod]) -> int:
+    """Sort as the objects were written: who comes first is served first."""
+    return int(entry[0]["metadata"]["resourceVersion"])
 
 
 def _waits(obj: Object) -> bool:

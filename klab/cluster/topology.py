@@ -10,7 +10,7 @@ from typing import Any
 from klab.api.lab import Lab
 from klab.api.pod import Pod
 from klab.cloud.underlay import calc_wire, plan_surroundings, plan_wire
-from klab.cni.hostlocal import calc_reserved
+from klab.cni.hostlocal import calc_gateway, calc_reserved
 from klab.cni.network import HostPort, NodeNetwork, PodAttachment, PodNetwork, plan_node, plan_pod
 from klab.linux.objects import KernelObject
 
@@ -66,8 +66,8 @@ class Topology:
     def reserved(self, node: str) -> frozenset[str]:
         """Give the addresses of a node's blocks that no pod gets."""
         found = self.nodes[node]
-        blocks = (calc_reserved(self.lab.network.plugin, block, found.gateways) for block in found.blocks)
-        return frozenset(address for _gateway, reserved in blocks for address in reserved) | frozenset(found.gateways)
+        gateways = found.gateways or ("",) * len(found.blocks)
+        return frozenset(address for block, gateway in zip(found.blocks, gateways, strict=True) for address in calc_reserved(block, gateway))
 
     @property
     def pod_network(self) -> PodNetwork:
@@ -104,5 +104,5 @@ def _node_network(lab: Lab, obj: Mapping[str, Any]) -> NodeNetwork:
     address = next(entry["address"] for entry in obj["status"]["addresses"] if entry["type"] == "InternalIP")
     blocks = tuple(ip_network(cidr) for cidr in obj["spec"]["podCIDRs"])
     pinned = (obj["metadata"].get("annotations") or {}).get(PINNED_ANNOTATION, "").split(",")
-    gateways = (calc_reserved(lab.network.plugin, block, pinned)[0] for block in blocks)
+    gateways = (calc_gateway(lab.network.plugin, block, pinned) for block in blocks)
     return NodeNetwork(name, address, blocks, tuple(gateway for gateway in gateways if gateway))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ class Wiring:
     rundir: RunDir
     owned: dict[str, Sequence[KernelObject]] = field(default_factory=dict)
     _standing: dict[Key, KernelObject] = field(default_factory=dict)
+    _holders: Counter[Key] = field(default_factory=Counter)  # how many owners want an object: two Services may share an external IP
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -50,7 +52,7 @@ class Wiring:
                 await asyncio.to_thread(self._carry_out, operations)
             except KlabError as error:
                 if len(changes) == 1:
-                    self.owned |= changes
+                    self._remember(changes)
                     await asyncio.to_thread(self._look, self._desired())
                     return dict.fromkeys(changes, error)
             else:
@@ -70,6 +72,7 @@ class Wiring:
         async with self._lock:
             if desired is not None:
                 self.owned = dict(desired)
+                self._holders = Counter(item.key for item in self._desired())
             wanted = self._desired()
             return await asyncio.to_thread(self._repair, wanted)
 
@@ -83,15 +86,21 @@ class Wiring:
         return operations
 
     def _calc(self, changes: Mapping[str, Sequence[KernelObject]]) -> list[Operation]:
-        stale = [item for owner in changes for item in self.owned.get(owner, ())]
+        former = [item for owner in changes for item in self.owned.get(owner, ())]
+        leaving = Counter(item.key for item in former)
+        stale = [item for item in former if self._holders[item.key] == leaving[item.key]]
         return diff((item for objects in changes.values() for item in objects), self._standing, stale)
 
     def _remember(self, changes: Mapping[str, Sequence[KernelObject]]) -> None:
         for owner, objects in changes.items():
             for item in self.owned.pop(owner, ()):
-                self._standing.pop(item.key, None)
+                self._holders[item.key] -= 1
+                if not self._holders[item.key]:
+                    del self._holders[item.key]
+                    self._standing.pop(item.key, None)
             if objects:
                 self.owned[owner] = objects
+                self._holders.update(item.key for item in objects)
         for objects in changes.values():
             self._standing.update({item.key: item for item in objects})
 

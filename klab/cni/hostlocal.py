@@ -9,17 +9,21 @@ from klab.cni.network import Block
 from klab.errors import KlabError
 
 
-def calc_reserved(plugin: str, block: Block, pinned: Collection[str] = ()) -> tuple[str, frozenset[str]]:
-    """Give the gateway of a block and the addresses that no pod gets.
+def calc_gateway(plugin: str, block: Block, pinned: Collection[str] = ()) -> str:
+    """Give the address of a block that the node's bridge has, "" for Calico's networks without a bridge.
 
-    Bridged networks keep network, broadcast and gateway addresses; the gateway is the block's first host, or its last one where a pod is pinned to
-    the first (10.20.9.1 in the Weave talk). Calico uses the whole block, of which tunl0 has the first address, and no gateway.
+    It is the block's first host, or its last one where a pod is pinned to the first (10.20.9.1 in the Weave talk).
     """
     if plugin == "ipip":
-        return "", frozenset({str(block.network_address)})
+        return ""
     first, last = block.network_address + 1, block.broadcast_address - 1
-    gateway = str(last if str(first) in pinned else first)
-    return gateway, frozenset({str(block.network_address), str(block.broadcast_address), gateway})
+    return str(last if str(first) in pinned else first)
+
+
+def calc_reserved(block: Block, gateway: str) -> frozenset[str]:
+    """Give the addresses that no pod gets: network, broadcast and gateway; without a gateway only the first one, which tunl0 has."""
+    network = str(block.network_address)
+    return frozenset({network, str(block.broadcast_address), gateway}) if gateway else frozenset({network})
 
 
 class Pool:

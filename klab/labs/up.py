@@ -84,10 +84,11 @@ def _ensure_control_plane(rundir: RunDir, lab: Lab, objects: Sequence[Any]) -> S
             raise ConflictError(f'lab "{lab.name}" is up with other settings ({_difference(stored, lab)}); `klab down {lab.name}` first')
         return list(Client(rundir.api_socket).call("POST", "/klab/v1/repair")["lines"])
     store = Store(FileJournal(rundir.journal))
+    adopted = bool(store.list(settle.LABS))
     pods = [Pod.of(obj) for obj in objects if obj["kind"] == "Pod"]
     settle.seed(store, lab, pods, os.uname().release)
     daemon.start("klab.apiserver", [rundir.lab], rundir.owner, rundir.control_log)
-    return list(Client(rundir.api_socket).call("GET", "/klab/v1/adopted")["lines"])
+    return list(Client(rundir.api_socket).call("GET", "/klab/v1/adopted")["lines"]) if adopted else []
 
 
 def _wait(client: Client, on_progress: Progress) -> Any:

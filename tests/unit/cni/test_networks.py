@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from klab.cni.hostlocal import Pool, calc_reserved
+from klab.cni.hostlocal import Pool, calc_gateway, calc_reserved
 from klab.cni.network import NodeNetwork, PodAttachment, PodNetwork, plan_node, plan_pod
 from klab.errors import KlabError
 from klab.linux.objects import Address, Bridge, Fdb, KernelObject, Neighbour, Route, Veth, Vxlan
@@ -97,16 +97,20 @@ def test_dual_stack_gives_both_families_their_routes() -> None:
 
 def test_the_gateway_makes_way_for_a_pod_that_wants_its_address() -> None:
     block = ip_network("10.20.9.0/24")
-    assert calc_reserved("hostgw", block)[0] == "10.20.9.1"
-    gateway, reserved = calc_reserved("hostgw", block, ["10.20.9.1"])
-    assert gateway == "10.20.9.254"
-    assert "10.20.9.1" not in reserved
+    assert calc_gateway("hostgw", block) == "10.20.9.1"
+    assert calc_gateway("hostgw", block, ["10.20.9.1"]) == "10.20.9.254"
+    assert calc_reserved(block, "10.20.9.254") == {"10.20.9.0", "10.20.9.254", "10.20.9.255"}
+
+
+def test_calico_uses_its_whole_block_but_for_the_tunnels_address() -> None:
+    block = ip_network("192.168.104.0/26")
+    assert calc_gateway("ipip", block) == ""
+    assert calc_reserved(block, "") == {"192.168.104.0"}
 
 
 def test_a_pool_goes_round_and_says_when_it_is_full() -> None:
     block = ip_network("10.0.0.0/29")
-    _gateway, reserved = calc_reserved("vxlan", block)
-    pool = Pool(block, reserved, ["10.0.0.2"])
+    pool = Pool(block, calc_reserved(block, "10.0.0.1"), ["10.0.0.2"])
     given = [pool.take("pod default/x") for _ in range(4)]
     assert given == ["10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]
     with pytest.raises(KlabError, match=r"no IP addresses available in range set: 10\.0\.0\.0/29 for pod default/y"):
@@ -118,6 +122,6 @@ def test_a_pool_goes_round_and_says_when_it_is_full() -> None:
 @pytest.mark.parametrize(("address", "words"), [("10.1.0.1", "not in the node's block"), ("10.0.0.1", "not available"), ("10.0.0.2", "not available")])
 def test_a_fixed_address_has_to_be_free_and_in_the_block(address: str, words: str) -> None:
     block = ip_network("10.0.0.0/29")
-    pool = Pool(block, calc_reserved("vxlan", block)[1], ["10.0.0.2"])
+    pool = Pool(block, calc_reserved(block, "10.0.0.1"), ["10.0.0.2"])
     with pytest.raises(KlabError, match=words):
         pool.claim(address, "pod default/x")
