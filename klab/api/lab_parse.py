@@ -73,7 +73,7 @@ def _address(reader: Reader, key: str) -> Address | None:
 def _integer(reader: Reader, key: str, default: int, limits: range) -> int:
     reader.within(key, limits)
     found = reader.integer(key)
-    return default if found is None else found
+    return found if found is not None and found in limits else default
 
 
 def _all(values: Iterable[T | None]) -> tuple[T, ...]:
@@ -139,9 +139,11 @@ def _parse_mask(network: Reader, cidr: Net, cidrs: tuple[Net, ...], *, whole: bo
     """Give the prefix length of a node's block: nodeMask, nodeMaskIPv6 for the IPv6 CIDR of two, else 24 or 64 (kube-controller-manager's)."""
     key = "nodeMaskIPv6" if cidr.version != _IPV4 and (len(cidrs) > 1 or network.value("nodeMaskIPv6", int) is not None) else "nodeMask"
     usual = Network().node_masks[0] if cidr.version == _IPV4 else _NODE_MASK_IPV6
-    mask = _integer(network, key, cidr.prefixlen if whole else max(usual, cidr.prefixlen), range(1, cidr.max_prefixlen + 1))
+    default = cidr.prefixlen if whole else max(usual, cidr.prefixlen)
+    mask = _integer(network, key, default, range(1, cidr.max_prefixlen + 1))
     if mask < cidr.prefixlen:
         network.invalid(key, mask, f"a node's block would be larger than podCIDR {cidr}; choose {cidr.prefixlen} or more")
+        return default
     return mask
 
 

@@ -37,7 +37,8 @@ def test_folders_are_read_in_order_and_not_below(tmp_path: Path) -> None:
 
 
 def test_standard_input_json_stream_and_lists() -> None:
-    text = '{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}]}{"apiVersion":"v1","kind":"Namespace"}'
+    pod = '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}'
+    text = f'{{"apiVersion": "v1", "kind": "List", "items": [{pod}]}}\n{{"apiVersion": "v1", "kind": "Namespace"}}'
     assert places("-", stdin=text) == ["stdin, document 1, items[0] (Pod default/a)", "stdin, document 2 (Namespace)"]
 
 
@@ -102,9 +103,7 @@ def test_a_device_without_end_is_refused() -> None:
 
 
 def test_faults_of_documents_do_not_hide_each_other() -> None:
-    text = (
-        "kind: x\n---\nfoo\n---\na: [\n---\n[1]\n---\n5\n---\n{apiVersion: 1, kind: {}}\n---\n{apiVersion: v1, kind: Srevice, metadata: {name: q}}\n"
-    )
+    text = "kind: x\n---\nfoo\n---\na: [\n---\n[1]\n---\n5\n---\n{apiVersion: 1, kind: {a: b}}\n---\n{apiVersion: v1, kind: Srevice, metadata: {name: q}}\n"
     assert faults("-", stdin=text) == [
         "stdin, document 1: apiVersion: Required value: every object names its apiVersion and kind",
         "stdin, document 2: an object is a mapping with apiVersion and kind, not a text",
