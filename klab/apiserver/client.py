@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -116,12 +116,13 @@ class Client:
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Give (ADDED | MODIFIED | DELETED, object) as it happens, first what is there unless resource_version says from where on.
 
-        It ends after `timeout` seconds, or when the lab goes down; KlabError (`too old resource version`) where the past is forgotten.
+        It ends after `timeout` seconds, or when the lab goes down; KlabError where the past is forgotten (`too old resource version`), or where
+        the control plane is killed.
         """
         options = {"watch": "true", "labelSelector": selector, "fieldSelector": fields, "resourceVersion": resource_version}
         if timeout is not None:
             options["timeoutSeconds"] = str(timeout)
-        with closing(self._open("GET", resource.path(namespace), options, wait=None)) as response:
+        with self._ask("GET", resource.path(namespace), options, wait=None) as response:
             for line in response:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
@@ -133,13 +134,13 @@ class Client:
         """Give a container's log piece by piece; options are those of PodLogOptions: container, follow, previous, tailLines, timestamps ..."""
         query = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}
         path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
-        with closing(self._open("GET", path, query, wait=None)) as response:
+        with self._ask("GET", path, query, wait=None) as response:
             while piece := response.read1(1 << 16):
                 yield piece
 
     def raw(self, path: str) -> bytes:
         """Give the body of a GET, as `kubectl get --raw` shows it."""
-        with closing(self._open("GET", path, {})) as response:
+        with self._ask("GET", path, {}) as response:
             return response.read()
 
     def call(self, method: str, path: str) -> dict[str, Any]:
@@ -160,11 +161,12 @@ class Client:
     def _json(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = "application/json"
     ) -> dict[str, Any]:
-        with closing(self._open(method, path, query or {}, body, content_type)) as response:
+        with self._ask(method, path, query or {}, body, content_type) as response:
             found: dict[str, Any] = json.loads(response.read())
         return found
 
-    def _open(  # noqa: PLR0913  # the parts of a request
+    @contextmanager
+    def _ask(  # noqa: PLR0913  # the parts of a request
         self,
         method: str,
         path: str,
@@ -173,27 +175,24 @@ class Client:
         content_type: str = "application/json",
         *,
         wait: float | None = REQUEST_SECONDS,
-    ) -> HTTPResponse:
-        """Send a request; give the answer, whose body is still to be read and which is to be closed, or raise what the server says."""
+    ) -> Iterator[HTTPResponse]:
+        """Send a request; give the answer, whose body is still to be read, or raise what the server says."""
         from http.client import HTTPConnection, HTTPException  # noqa: PLC0415  # 20 ms that `klab --help` does without
 
         chosen = urlencode({name: value for name, value in query.items() if value})
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        connection = HTTPConnection("localhost")
+        headers = {"Connection": "close", **({"Content-Type": content_type} if data else {})}
         try:
-            connection.sock = _connect(self._path, wait)
-            headers = {"Connection": "close", **({"Content-Type": content_type} if data else {})}
-            connection.request(method, f"{path}?{chosen}" if chosen else path, data, headers)
-            response = connection.getresponse()  # owns the socket from here on: the connection ends with it
-            if response.status < 400:  # noqa: PLR2004  # HTTP
-                return response
-            text = response.read()
+            with closing(HTTPConnection("localhost")) as connection:
+                connection.sock = _connect(self._path, wait)
+                connection.request(method, f"{path}?{chosen}" if chosen else path, data, headers)
+                with connection.getresponse() as response:
+                    if response.status >= 400:  # noqa: PLR2004  # HTTP
+                        raise to_error(_parse_status(response.read(), response.status))
+                    yield response
         except (OSError, HTTPException) as error:
-            connection.close()
             reason = str(error) or type(error).__name__
             raise KlabError(f"the lab's control plane does not answer on {self._path} ({reason}); `klab up FILE` starts it again") from error
-        connection.close()
-        raise to_error(_parse_status(text, response.status))
 
 
 def _connect(path: Path, wait: float | None) -> socket.socket:

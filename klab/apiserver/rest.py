@@ -17,12 +17,11 @@ from klab.apiserver.patch import apply_patch
 from klab.apiserver.serverside import apply_fields
 from klab.apiserver.status import forbid, make_success, refuse
 from klab.apiserver.subresources import apply_binding, apply_scale, render_scale
-from klab.apiserver.target import ListOptions, Target, render_continue
+from klab.apiserver.target import PODS, ListOptions, Target, render_continue
 from klab.controlplane.store import Store, check_preconditions
 from klab.errors import Fault, InvalidManifestError, NotFoundError
 
 NAMESPACES = BUILTIN.of("v1", "Namespace")
-PODS = BUILTIN.of("v1", "Pod")
 
 IMMORTAL = ("default", "kube-system", "kube-public")
 """Namespaces that may not be deleted."""

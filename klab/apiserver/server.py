@@ -145,10 +145,10 @@ class _Server:
 
     def _write(self, request: web.Request, target: Target, body: bytes) -> web.Response:
         match request.method:
-            case "POST" if target.name is None and (target.namespace is not None) == target.resource.namespaced:
-                return self._create(request, target, body)
             case "POST" if target.subresource in {"binding", "eviction"}:
                 return self._act(target, parse_body(body, request.content_type))
+            case "POST" if target.name is None and (target.namespace is not None) == target.resource.namespaced:
+                return self._create(request, target, body)
             case "PUT" if target.name is not None and "update" in _verbs(target):
                 return self._update(request, target, body)
             case "PATCH" if target.name is not None and "patch" in _verbs(target):
@@ -226,10 +226,12 @@ class _Server:
         return _answer(self._rest.delete_collection(target, parse_list_options(request.query, target), options))
 
     def _act(self, target: Target, obj: dict[str, Any]) -> web.Response:
+        if target.name is None:
+            target = replace(target, name=str((obj.get("metadata") or {}).get("name", "")))
         if target.subresource == "binding":
             return _answer(self._rest.bind(target, obj), 201)
         options = parse_delete_options(obj.get("deleteOptions") or {})
-        self._rest.delete(Target(target.resource, target.namespace, target.name, None), options)
+        self._rest.delete(replace(target, subresource=None), options)
         return _answer({**make_success({}), "code": 201}, 201)
 
     async def _apply_all(self, request: web.Request) -> web.Response:

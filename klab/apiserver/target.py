@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from klab.api.resources import Registry, Resource
+from klab.api.resources import BUILTIN, Registry, Resource
 from klab.api.selectors import FieldSelector, Selector, parse_field_selector, parse_selector
 from klab.apiserver.status import refuse
 from klab.errors import Fault, InvalidManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+PODS = BUILTIN.of("v1", "Pod")
 
 NAMESPACE_SUBRESOURCES = ("status", "finalize")
 """What may follow a namespace's own name; anything else there is a resource in it."""
@@ -48,6 +50,8 @@ def parse_path(path: str, registry: Registry) -> Target | None:
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in NAMESPACE_SUBRESOURCES:  # noqa: PLR2004  # namespaces/NAME/plural
         namespace, rest = rest[1], rest[2:]
     plural, name, subresource = [*rest, None, None][:3]
+    if parts[0] == "api" and namespace and rest == ["bindings"]:  # the older way to bind: the pod's name is the Binding's
+        return Target(PODS, namespace, None, "binding")
     resource = registry.by_path(api_version, plural or "")
     if resource is None or len(rest) > 3 or "" in rest:  # noqa: PLR2004  # plural/NAME/subresource
         return None

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,6 +197,25 @@ def test_go_json_is_sorted_and_safe() -> None:
 # nobody there, or somebody strange
 
 
+@contextmanager
+def answering(path: Path, answer: bytes) -> Iterator[None]:
+    """Answer one connection with these bytes, and hang up."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join(10)
+
+
 def test_nobody_there_is_told_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(KlabError, match=r"the lab's control plane does not answer on .*api\.sock .*`klab up FILE` starts it again"):
         Client(tmp_path / "api.sock").version()
@@ -209,22 +230,23 @@ def test_nobody_there_is_told_with_the_way_out(tmp_path: Path) -> None:
     ],
 )
 def test_a_strange_answer_is_an_error(tmp_path: Path, answer: bytes, message: str) -> None:
-    path = tmp_path / "api.sock"
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(path))
-        listening.listen()
+    with answering(tmp_path / "api.sock", answer), pytest.raises(KlabError, match=message):
+        Client(tmp_path / "api.sock").version()
 
-        def serve() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(answer)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        with pytest.raises(KlabError, match=message):
-            Client(path).version()
-        thread.join(10)
+def test_an_answer_cut_short_is_an_error(tmp_path: Path) -> None:
+    with answering(tmp_path / "api.sock", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"), pytest.raises(KlabError, match="does not answer"):
+        Client(tmp_path / "api.sock").version()
+
+
+def test_a_watch_cut_short_is_an_error_after_what_was_heard(tmp_path: Path) -> None:
+    whole = b'{"type":"ADDED","object":{}}\n'
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n%x\r\n%s" % (len(whole), whole, len(whole), whole[:9])
+    with answering(tmp_path / "api.sock", answer):
+        events = Client(tmp_path / "api.sock").watch(PODS)
+        assert next(events) == ("ADDED", {})
+        with pytest.raises(KlabError, match="does not answer"):
+            next(events)
 
 
 def test_the_client_loads_nothing_heavy() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import stat
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,26 @@ def test_a_verb_that_is_not_there_is_a_405(server: Server) -> None:
     for method, path in [("POST", PODS + "/a"), ("PUT", PODS), ("POST", "/api/v1/pods"), ("DELETE", "/version"), ("GET", PODS + "/a/binding")]:
         reply = server.send(method, path, pod())
         assert (reply.code, reply.body["reason"]) == (405, "MethodNotAllowed"), (method, path)
+
+
+def test_openapi_says_what_kubectl_asks(server: Server) -> None:
+    index = server.send("GET", "/openapi/v3").body["paths"]
+    assert index["api/v1"]["serverRelativeURL"].startswith("/openapi/v3/api/v1?hash=")
+    for root in index:
+        document = server.send("GET", f"/openapi/v3/{root}").body
+        text = json.dumps(document)
+        names = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
+        assert names <= set(document["components"]["schemas"]), root
+    patch = server.send("GET", "/openapi/v3/apis/apps/v1").body["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]
+    assert patch["x-kubernetes-group-version-kind"] == {"group": "apps", "version": "v1", "kind": "Deployment"}
+    assert "fieldValidation" in [parameter["name"] for parameter in patch["parameters"]]
+    assert STRATEGIC in patch["requestBody"]["content"]
+    assert server.send("GET", "/openapi/v3/apis/nope/v1").code == 404
+
+
+def test_old_clients_get_an_empty_openapi_v2(server: Server) -> None:
+    with server.open("GET", "/openapi/v2", Accept="application/com.github.proto-openapi.spec.v2@v1.0+protobuf") as response:
+        assert (response.status, response.read()) == (200, b"\x0a\x032.0")
 
 
 # create
@@ -454,6 +475,15 @@ def test_binding_puts_a_pod_on_a_node_once(server: Server) -> None:
         409,
         'Operation cannot be fulfilled on pods/binding "web": pod web is already assigned to node "node1"',
     )
+
+
+def test_the_older_way_to_bind_names_the_pod_in_the_body(server: Server) -> None:
+    server.send("POST", PODS, pod())
+    binding = {"metadata": {"name": "web"}, "target": {"name": "node1"}}
+    assert server.send("POST", "/api/v1/namespaces/default/bindings", binding).code == 201
+    assert server.send("GET", PODS + "/web").body["spec"]["nodeName"] == "node1"
+    assert server.send("POST", "/api/v1/namespaces/default/bindings", {}).code == 404
+    assert server.send("POST", PODS + "/web/binding", {}).code == 409
 
 
 def test_eviction_deletes_a_pod(server: Server) -> None:
