@@ -42,18 +42,18 @@ class HttpAnswer:
     errored: bool = False
 
 
-class _NetError(Exception):
-    """An exchange came to nothing; the text is Go's."""
+class NetError(Exception):
+    """A connection or an exchange came to nothing; the text is Go's. It does not leave the kernel room."""
 
 
 async def tcp_connect(netns: str | Path, host: str, port: int, limit: float) -> str:
     """Connect to a port from the namespace at `netns` and close again; "" where that works within `limit` seconds, else Go's error."""
     try:
         async with asyncio.timeout(limit):
-            connection = await _connect(netns, host, port)
+            connection = await connect(netns, host, port)
     except TimeoutError:
-        return f"dial tcp {_join(host, port)}: i/o timeout"
-    except _NetError as error:
+        return f"dial tcp {join_address(host, port)}: i/o timeout"
+    except NetError as error:
         return str(error)
     connection.close()
     return ""
@@ -73,7 +73,7 @@ async def http_get(netns: str | Path, url: str, headers: Headers, limit: float) 
                 return await exchange.finish(deadline)
         except TimeoutError:
             return HttpAnswer(error=f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
-        except _NetError as error:
+        except NetError as error:
             return HttpAnswer(error=f'Get "{url}": {error}')
         finally:
             exchange.close()
@@ -95,17 +95,17 @@ class _Exchange:
         """Where the answer redirects to."""
 
     async def begin(self) -> None:
-        """Connect, send the request, read the head of the answer; _NetError says what went wrong."""
+        """Connect, send the request, read the head of the answer; NetError says what went wrong."""
         scheme, host = self._url.scheme, self._url.hostname or ""
-        connection = await _connect(self._netns, host, self._url.port or _DEFAULT_PORTS[scheme])
+        connection = await connect(self._netns, host, self._url.port or _DEFAULT_PORTS[scheme])
         context = _tls_context() if scheme == "https" else None
         try:
             self._reader, self._writer = await asyncio.open_connection(sock=connection, ssl=context, server_hostname=host if context else None)
         except ssl.SSLError as error:
             not_tls = error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}
-            raise _NetError("http: server gave HTTP response to HTTPS client" if not_tls else f"tls: {error.reason}") from error
+            raise NetError("http: server gave HTTP response to HTTPS client" if not_tls else f"tls: {error.reason}") from error
         except OSError as error:
-            raise _NetError(_reason(error)) from error
+            raise NetError(_reason(error)) from error
         self._writer.write(self._request())
         while not isinstance(event := await self._next_event(), h11.Response):
             pass
@@ -123,7 +123,7 @@ class _Exchange:
         except TimeoutError:
             error = "context deadline exceeded (Client.Timeout or context cancellation while reading body)"
             return HttpAnswer(self._status, error=error, errored=True)
-        except _NetError as error:
+        except NetError as error:
             return HttpAnswer(self._status, error=str(error), errored=True)
         return HttpAnswer(self._status, body[:MAX_BODY].decode(errors="replace"))
 
@@ -149,13 +149,13 @@ class _Exchange:
             while (event := self._http.next_event()) is h11.NEED_DATA:
                 data = await self._reader.read(_CHUNK)
                 if not data and not self._received:
-                    raise _NetError("EOF")
+                    raise NetError("EOF")
                 self._received = self._received or data
                 self._http.receive_data(data)
         except h11.RemoteProtocolError as error:
-            raise _NetError(self._broken()) from error
+            raise NetError(self._broken()) from error
         except OSError as error:
-            raise _NetError(f"read tcp {self._path()}: read: {_reason(error)}") from error
+            raise NetError(f"read tcp {self._path()}: read: {_reason(error)}") from error
         return event
 
     def _broken(self) -> str:
@@ -168,22 +168,22 @@ class _Exchange:
 
     def _path(self) -> str:
         info = self._writer.get_extra_info if self._writer else (lambda _: ("", 0))
-        return "->".join(_join(*(info(name) or ("", 0))[:2]) for name in ("sockname", "peername"))
+        return "->".join(join_address(*(info(name) or ("", 0))[:2]) for name in ("sockname", "peername"))
 
 
-async def _connect(netns: str | Path, host: str, port: int) -> socket.socket:
-    """Connect a socket made in the namespace; _NetError in Go's words."""
+async def connect(netns: str | Path, host: str, port: int) -> socket.socket:
+    """Connect a socket made in the namespace; NetError in Go's words."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
-        raise _NetError(f"dial tcp: lookup {host}: no such host") from None
+        raise NetError(f"dial tcp: lookup {host}: no such host") from None
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 (IP version 4)
     connection = run_in(netns, lambda: socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
     try:
         await asyncio.get_running_loop().sock_connect(connection, (str(address), port))
     except OSError as error:
         connection.close()
-        raise _NetError(f"dial tcp {_join(str(address), port)}: connect: {_reason(error)}") from error
+        raise NetError(f"dial tcp {join_address(str(address), port)}: connect: {_reason(error)}") from error
     except BaseException:
         connection.close()
         raise
@@ -202,5 +202,6 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
-def _join(host: str, port: int) -> str:
+def join_address(host: str, port: int) -> str:
+    """Write an address and a port as Go does (net.JoinHostPort)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
