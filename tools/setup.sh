@@ -2,7 +2,7 @@
 # Installs what klab needs on Debian 12 or later and makes `sudo klab` work as typed: tools/setup.sh [demo|test]
 #   (nothing)  klab itself: Debian packages, a virtual environment in .venv, /usr/local/bin/klab, shell completion
 #   demo       the same, then brings up a scenario and sends a request inside a pod
-#   test       the same with the development tools, then runs every check and test
+#   test       the same with the development tools and CoreDNS, then runs every check and test
 # Asks for root by sudo where it is not root; may be run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -57,4 +57,5 @@ esac
 tools/apt.sh "${packages[@]}"
 install_venv "$extra"
 install_command
+if [[ ${1:-} == test ]] && ! command -v coredns >/dev/null; then tools/coredns.sh; fi
 if [[ ${1:-} ]]; then exec make --no-print-directory "$1"; fi

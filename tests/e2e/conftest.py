@@ -1,4 +1,4 @@
-"""A throw-away machine for each test: network, mount and process namespaces of its own and an empty /run.
+"""A throw-away machine for each test: network, mount, host name and process namespaces of its own and an empty /run.
 
 Labs in it meet neither those of the host nor each other, and end with its last process whatever the test did.
 """
@@ -26,7 +26,7 @@ class Machine:
 
     def run(self, command: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
         """Run a line of shell; the exit code is not checked."""
-        enter = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", f"--wdns={self.folder}"]
+        enter = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--uts", f"--wdns={self.folder}"]
         environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TERM": "dumb"}
         shell = ["bash", "-euo", "pipefail", "-c", command]
         return subprocess.run([*enter, *shell], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False, env=environ)
@@ -37,8 +37,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     """A machine with nothing up in it but its loopback."""
     (tmp_path / "scenarios").symlink_to(REPOSITORY / "scenarios")
     # The shell is the first process: it adopts and reaps what others leave, and its end is everybody's.
-    first = "mount -t tmpfs tmpfs /run && ip link set lo up && echo ready && read -r"
-    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", first]
+    first = "mount -t tmpfs tmpfs /run && hostname localhost && ip link set lo up && echo ready && read -r"
+    unshare = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", first]
     with subprocess.Popen(unshare, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
