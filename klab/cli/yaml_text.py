@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 _STRING = "tag:yaml.org,2002:str"
-_GO_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_GO_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+")
 _GO_BOOLEANS = frozenset("yYnN")
 _RESOLVER: Any = yaml.SafeLoader("")
 

@@ -52,13 +52,15 @@ def describe_service_account(account: Object, lookup: Lookup) -> str:
     """Describe a service account."""
     text = Description()
     text.heading(account)
+    there = {secret["metadata"]["name"] for secret in lookup.list("secrets", account["metadata"].get("namespace"))}
     for title, names in (
         ("Image pull secrets:", [one["name"] for one in account.get("imagePullSecrets") or ()]),
         ("Mountable secrets: ", [one["name"] for one in account.get("secrets") or ()]),
         ("Tokens:            ", []),
     ):
         for at, name in enumerate(names or [NONE]):
-            text.line(f"{' ' * len(title) if at else title}\t{name}")
+            missing = "" if name in there or not names else " (not found)"
+            text.line(f"{' ' * len(title) if at else title}\t{name}{missing}")
     text.events(lookup.events(account), lookup.now)
     return text.text()
 

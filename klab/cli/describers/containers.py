@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from klab.cli.describers.quantities import quantity_text
 from klab.cli.describers.text import Description, Object, bool_text, time_text
 from klab.cli.printers.values import NONE, UNSET, dig, selector_text
 
-Resolve = Callable[[str], str]
-"""Gives the value of a field of the pod, for environment variables that refer to it."""
+_RESOLVED = ("metadata.name", "metadata.namespace")
+"""The fields whose values kubectl shows where a variable refers to them."""
 
 
 def describe_pod_template(text: Description, template: Object) -> None:
@@ -32,9 +32,9 @@ def describe_pod_template(text: Description, template: Object) -> None:
 
 
 def describe_containers(
-    text: Description, title: str, containers: Sequence[Object], statuses: Sequence[Object] = (), resolve: Resolve | None = None
+    text: Description, title: str, containers: Sequence[Object], statuses: Sequence[Object] = (), metadata: Object | None = None
 ) -> None:
-    """Add a section of containers; a title that is indented by two indents their names by one more."""
+    """Add a section of containers; a title that is indented by two indents their names by one more. `metadata` is the pod's, if there is one."""
     by_name = {status["name"]: status for status in statuses}
     text.line(f"{title}:{'' if containers else f' {NONE}'}")
     indent = " " if title.startswith(" ") else ""
@@ -51,7 +51,7 @@ def describe_containers(
             if container.get(field):
                 text.field(name, probe_text(container[field]), 2)
         _describe_env_from(text, container)
-        _describe_env(text, container, resolve)
+        _describe_env(text, container, metadata or {})
         _describe_mounts(text, container)
 
 
@@ -140,20 +140,20 @@ def _describe_env_from(text: Description, container: Object) -> None:
         text.line(f"{ref.get('name', '')}\t{kind}{prefix}\tOptional: {_optional(ref)}", 3)
 
 
-def _describe_env(text: Description, container: Object, resolve: Resolve | None) -> None:
+def _describe_env(text: Description, container: Object, metadata: Object) -> None:
     variables = container.get("env") or ()
     text.line("Environment:" if variables else f"Environment:\t{NONE}", 2)
     for variable in variables:
         if variable.get("valueFrom"):
-            _describe_env_source(text, variable["name"], variable["valueFrom"], resolve)
+            _describe_env_source(text, variable["name"], variable["valueFrom"], metadata)
             continue
         for at, part in enumerate(variable.get("value", "").split("\n")):
             text.line(f"\t{part}" if at else f"{variable['name']}:\t{part}", 3)
 
 
-def _describe_env_source(text: Description, name: str, source: Object, resolve: Resolve | None) -> None:
+def _describe_env_source(text: Description, name: str, source: Object, metadata: Object) -> None:
     if field := source.get("fieldRef"):
-        value = resolve(field["fieldPath"]) if resolve else ""
+        value = metadata.get(field["fieldPath"].removeprefix("metadata."), "") if field["fieldPath"] in _RESOLVED else ""
         text.field(name, f"{value} ({field.get('apiVersion', 'v1')}:{field['fieldPath']})", 3)
     elif resource := source.get("resourceFieldRef"):
         text.field(name, f"({resource['resource']})", 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from klab.cli.describers import config, network, nodes, pods, workloads
+from klab.cli.describers import config, limits, network, nodes, pods, workloads
 from klab.cli.describers.lookup import Lookup
 
 Describer = Callable[[Mapping[str, Any], Lookup], str]
@@ -19,6 +19,8 @@ DESCRIBERS: dict[str, Describer] = {
     "v1/ConfigMap": config.describe_config_map,
     "v1/Secret": config.describe_secret,
     "v1/ServiceAccount": config.describe_service_account,
+    "v1/ResourceQuota": limits.describe_quota,
+    "v1/LimitRange": limits.describe_limit_range,
     "v1/ReplicationController": workloads.describe_replication_controller,
     "apps/v1/Deployment": workloads.describe_deployment,
     "apps/v1/ReplicaSet": workloads.describe_replica_set,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from klab.api.quantity import parse_quantity
+from klab.cli.describers.limits import describe_limit_ranges, describe_quotas
 from klab.cli.describers.lookup import Lookup
 from klab.cli.describers.quantities import Amounts, format_quantity, pod_amounts, quantity_text, sum_amounts
 from klab.cli.describers.text import Description, Object, time_text
@@ -148,32 +149,7 @@ def describe_namespace(namespace: Object, lookup: Lookup) -> str:
             [(one["type"], one["status"], time_text(one.get("lastTransitionTime")), one.get("reason", ""), one.get("message", "")) for one in found],
         )
     text.line("")
-    _describe_quotas(text, lookup, name)
+    describe_quotas(text, lookup.list("resourcequotas", name))
     text.line("")
-    _describe_limits(text, lookup, name)
+    describe_limit_ranges(text, lookup.list("limitranges", name))
     return text.text()
-
-
-def _describe_quotas(text: Description, lookup: Lookup, namespace: str) -> None:
-    quotas = lookup.list("resourcequotas", namespace)
-    text.line("Resource Quotas" if quotas else "No resource quota.")
-    for quota in sorted(quotas, key=lambda one: str(one["metadata"]["name"])):
-        text.field("Name", quota["metadata"]["name"], 1)
-        hard, used = dig(quota, "status", "hard", default={}), dig(quota, "status", "used", default={})
-        text.line("Resource\tUsed\tHard", 1)
-        text.line("--------\t---\t---", 1)
-        for name in sorted(hard):
-            text.line(f"{name}\t{quantity_text(used.get(name, 0))}\t{quantity_text(hard[name])}", 1)
-
-
-def _describe_limits(text: Description, lookup: Lookup, namespace: str) -> None:
-    ranges = lookup.list("limitranges", namespace)
-    text.line("Resource Limits" if ranges else "No LimitRange resource.")
-    if not ranges:
-        return
-    text.line(" Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio")
-    text.line(" ----\t--------\t---\t---\t---------------\t-------------\t-----------------------")
-    fields = ("min", "max", "defaultRequest", "default", "maxLimitRequestRatio")
-    for limit in (limit for one in ranges for limit in dig(one, "spec", "limits", default=())):
-        for name in sorted({name for field in fields for name in limit.get(field) or ()}):
-            text.line("\t".join((f" {limit.get('type', '')}", name, *(quantity_text(dig(limit, field, name, default="-")) for field in fields))))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from klab.cli.describers.containers import describe_containers, describe_spread, describe_volumes, tolerations
 from klab.cli.describers.lookup import Lookup
 from klab.cli.describers.quantities import qos_class
 from klab.cli.describers.text import Description, Object, controlled_by, time_text
 from klab.cli.printers.values import NONE, dig, since
-
-_SUBSCRIPT = re.compile(r"(metadata\.(?:labels|annotations))\['(.+)'\]")
 
 
 def describe_pod(pod: Object, lookup: Lookup) -> str:
@@ -33,12 +29,9 @@ def describe_pod(pod: Object, lookup: Lookup) -> str:
     text.optional("Controlled By", controlled_by(pod))
     text.optional("NominatedNodeName", status.get("nominatedNodeName"))
 
-    def resolve(path: str) -> str:
-        return _field(pod, path)
-
     if spec.get("initContainers"):
-        describe_containers(text, "Init Containers", spec["initContainers"], status.get("initContainerStatuses") or (), resolve)
-    describe_containers(text, "Containers", spec.get("containers") or (), status.get("containerStatuses") or (), resolve)
+        describe_containers(text, "Init Containers", spec["initContainers"], status.get("initContainerStatuses") or (), pod["metadata"])
+    describe_containers(text, "Containers", spec.get("containers") or (), status.get("containerStatuses") or (), pod["metadata"])
     _describe_conditions(text, spec, status)
     describe_volumes(text, "Volumes", spec.get("volumes") or ())
     text.field("QoS Class", qos_class(pod))
@@ -77,13 +70,3 @@ def _describe_conditions(text: Description, spec: Object, status: Object) -> Non
             text.line("Type\tStatus", 1)
             for name, value in rows:
                 text.line(f"{name} \t{value} ", 1)
-
-
-def _field(pod: Object, path: str) -> str:
-    """Give the value of a field that a variable refers to: `status.podIP`, `metadata.labels['app']`."""
-    if found := _SUBSCRIPT.fullmatch(path):
-        return str(dig(pod, *found[1].split("."), found[2], default=""))
-    value = dig(pod, *path.split("."), default="")
-    if isinstance(value, dict):
-        return "\n".join(f'{key}="{value[key]}"' for key in sorted(value))
-    return str(value)

@@ -93,7 +93,10 @@ class Description:
             self.field("Events", NONE)
             return
         self.line("Events:")
-        self.table(("Type", "Reason", "Age", "From", "Message"), [_event(event, now) for event in sorted(events, key=_last_seen)])
+        self.line("Type\tReason\tAge\tFrom\tMessage", 1)
+        self.line("----\t------\t----\t----\t-------", 1)
+        for event in sorted(events, key=_last_seen):
+            self.line("\t".join(_event(event, now)), 1)
 
     def text(self) -> str:
         """Give the whole, aligned."""

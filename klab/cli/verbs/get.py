@@ -85,7 +85,7 @@ def command(  # noqa: PLR0913 - kubectl's options
         label_columns=tuple(key for keys in label_columns or () for key in keys.split(",")),
     )
     if watch or watch_only:
-        _watch(api, query, table, printer, _WatchOptions(watch_only, output_watch_events))
+        _watch(api, query, table, printer, _WatchOptions(watch_only, output_watch_events and name != "name"))
         return 0
     found, errors = _fetch(api, query, ignore_not_found)
     if printer:
