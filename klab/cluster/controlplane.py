@@ -11,6 +11,7 @@ from typing import Any
 from klab.api.pod import Pod
 from klab.cluster import settle
 from klab.cluster.kubelets import Kubelets
+from klab.cluster.proxies import Proxies
 from klab.cluster.topology import node_owner, pod_owner
 from klab.cluster.wiring import Wiring
 from klab.controlplane.events import Recorder
@@ -46,6 +47,7 @@ class ControlPlane:
         self.failures: dict[str, KlabError] = {}
         """Owners whose part of the network could not be built, and why."""
         self._topology = settle.topology_of(store, self.lab, rundir)
+        self._proxies = Proxies(store, self.lab)
         self._places: dict[str, Place] = {}
         self._dirty: set[Place] = set()
         self._deleted: dict[str, Place] = {}
@@ -58,7 +60,10 @@ class ControlPlane:
     async def adopt(self) -> list[Operation]:
         """Make the kernel what the store says, whatever stands there, and take over what runs; give what had to be done."""
         self._topology = settle.topology_of(self.store, self.lab, self.rundir)
-        desired: dict[str, Sequence[KernelObject]] = dict(self._topology.plan_base())
+        nodes = self.store.list(settle.NODES)
+        desired: dict[str, Sequence[KernelObject]] = {**self._topology.plan_base(), **self._proxies.plan_bases(self._topology, nodes)}
+        desired |= self._proxies.plan(self._proxies.places(), self._proxies.nodes(self._topology, nodes))
+        self._proxies.dirty.clear()
         for obj in self.store.list(settle.PODS):
             pod = Pod.of(obj)
             self._places[pod.uid] = (pod.namespace, pod.name)
@@ -122,6 +127,9 @@ class ControlPlane:
 
     def _on_events(self, events: Sequence[Event]) -> None:
         for event in events:
+            if self._proxies.hear(event):
+                self._wake()
+                continue
             meta = event.object["metadata"]
             match event.resource.kind:
                 case "Pod":
@@ -162,6 +170,7 @@ class ControlPlane:
         deleted, self._deleted = self._deleted, {}
         dirty, self._dirty = self._dirty, set()
         await self._remove(deleted)
+        await self._sync_proxies()
         pods = [(obj, Pod.of(obj)) for obj in map(self._get, dirty) if obj is not None]
         failed = await self._build([pod for _obj, pod in pods])
         for obj, pod in pods:
@@ -174,14 +183,27 @@ class ControlPlane:
     async def _build_base(self) -> None:
         """Build underlay and nodes; report the nodes ready that stand."""
         self._topology = settle.topology_of(self.store, self.lab, self.rundir)
-        planned = self._topology.plan_base()
-        former = [owner for owner in self.wiring.owned if owner.startswith("node/") and owner not in planned]
+        nodes = self.store.list(settle.NODES)
+        planned = {**self._topology.plan_base(), **self._proxies.plan_bases(self._topology, nodes)}
+        self._proxies.dirty |= self._proxies.places()
+        former = [owner for owner in self.wiring.owned if owner.startswith(("node/", "kube-proxy/")) and _node_of(owner) not in self._topology.nodes]
         changes = {owner: objects for owner, objects in planned.items() if self.wiring.owned.get(owner) != objects}
         failed = await self.wiring.sync({**changes, **dict.fromkeys(former, ())})
         self.failures = {owner: error for owner, error in self.failures.items() if owner not in changes} | failed
         with self.store.batch():
-            for node in self.store.list(settle.NODES):
+            for node in nodes:
                 settle.report_node(self.store, node, self.failures.get(node_owner(node["metadata"]["name"])))
+
+    async def _sync_proxies(self) -> None:
+        """Bring every node's Services up to date with what changed."""
+        places, self._proxies.dirty = self._proxies.dirty, set()
+        if not places:
+            return
+        planned = self._proxies.plan(places, self._proxies.nodes(self._topology, self.store.list(settle.NODES)))
+        changes = {owner: objects for owner, objects in planned.items() if (self.wiring.owned.get(owner) or ()) != objects}
+        failed = await self.wiring.sync(changes) if changes else {}
+        for owner, error in failed.items():
+            logger.error("%s: %s", owner, error)
 
     async def _build(self, pods: Sequence[Pod]) -> dict[str, KlabError]:
         """Build or take down what stands for pods; give the owners for whom it failed."""
@@ -231,6 +253,10 @@ class ControlPlane:
             return self.store.get(settle.PODS, *place)
         except NotFoundError:
             return None
+
+
+def _node_of(owner: str) -> str:
+    return owner.split("/")[1]
 
 
 def _owner(pod: Pod) -> str:

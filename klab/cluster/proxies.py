@@ -1,0 +1,129 @@
+"""The kube-proxies of all nodes: Services and their endpoints into what each node's kernel must have, a service at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from klab.api import resources
+from klab.api.endpointslice import SERVICE_NAME_LABEL, EndpointSlice, PortEndpoints, port_endpoints
+from klab.api.lab import Lab
+from klab.api.service import Service
+from klab.cluster.topology import Owned, Topology
+from klab.controlplane.store import Event, Store
+from klab.errors import NotFoundError
+from klab.kubeproxy.config import ProxyConfig, ProxyNode
+from klab.kubeproxy.plan import plan_base, plan_service
+from klab.linux.objects import Address
+
+SERVICES = resources.of("v1", "Service")
+SLICES = resources.of("discovery.k8s.io/v1", "EndpointSlice")
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+Place = tuple[str, str]  # a Service's namespace and name
+
+
+@dataclass(slots=True)
+class Proxies:
+    """Knows the slices of each service; what a service had on a node is remembered by the wiring."""
+
+    store: Store
+    lab: Lab
+    dirty: set[Place] = field(default_factory=set)
+    _slices: dict[Place, dict[str, EndpointSlice]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Read what the store has."""
+        for obj in self.store.list(SLICES):
+            self._note_slice(obj, gone=False)
+        self.dirty |= {(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in self.store.list(SERVICES)}
+
+    def hear(self, event: Event) -> bool:
+        """Take note of a change; say whether it concerns a service."""
+        meta = event.object["metadata"]
+        if event.resource.kind == "Service":
+            self.dirty.add((meta["namespace"], meta["name"]))
+            return True
+        if event.resource.kind == "EndpointSlice":
+            self._note_slice(event.object, gone=event.type == "DELETED")
+            return True
+        return False
+
+    def plan_bases(self, topology: Topology, nodes: Iterable[Mapping[str, Any]]) -> Owned:
+        """Plan what kube-proxy keeps on each node whatever services there are."""
+        return {base_owner(node.name): plan_base(node, config) for node in self.nodes(topology, nodes) for config in self._configs}
+
+    def plan(self, places: Iterable[Place], nodes: Iterable[ProxyNode]) -> Owned:
+        """Plan services on nodes; one that is gone, or has no cluster IP, has nothing."""
+        planned: Owned = {}
+        nodes = list(nodes)
+        for place in places:
+            service = self._find(place)
+            for node in nodes:
+                planned[service_owner(node.name, place)] = tuple(self._plan(service, place, node)) if service else ()
+        return planned
+
+    def places(self) -> set[Place]:
+        """Give all services that there are."""
+        return {(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in self.store.list(SERVICES)}
+
+    def nodes(self, topology: Topology, nodes: Iterable[Mapping[str, Any]]) -> list[ProxyNode]:
+        """Give the nodes as kube-proxy sees them: with all addresses that their interfaces carry."""
+        base = topology.plan_base()
+        found = []
+        for obj in nodes:
+            name = obj["metadata"]["name"]
+            planned = (item for objects in base.values() for item in objects if isinstance(item, Address) and item.netns == name)
+            addresses = tuple(item.cidr.split("/")[0] for item in planned)
+            zone = (obj["metadata"].get("labels") or {}).get(ZONE_LABEL, "")
+            found.append(ProxyNode(name=name, netns=name, ip=topology.nodes[name].address, addresses=addresses, zone=zone))
+        return found
+
+    @property
+    def _configs(self) -> list[ProxyConfig]:
+        network, services = self.lab.network, self.lab.services
+        return [
+            ProxyConfig(
+                mode=services.proxy,  # type: ignore[arg-type]
+                cluster_cidr=str(next(cidr for cidr in network.pod_cidrs if cidr.version == 4)),  # noqa: PLR2004 (IPv4)
+                service_cidrs=tuple(str(cidr) for cidr in services.cidrs if cidr.version == 4),  # noqa: PLR2004 (IPv4)
+                scheduler=services.scheduler,
+            )
+        ]
+
+    def _plan(self, service: Service, place: Place, node: ProxyNode) -> Iterable[Any]:
+        for config in self._configs:
+            endpoints: PortEndpoints = port_endpoints(self._slices.get(place, {}).values(), "IPv4")
+            yield from plan_service(service, endpoints, node, config)
+
+    def _find(self, place: Place) -> Service | None:
+        try:
+            return Service.of(self.store.get(SERVICES, *place))
+        except NotFoundError:
+            return None
+
+    def _note_slice(self, obj: Mapping[str, Any], *, gone: bool) -> None:
+        meta = obj["metadata"]
+        service = (meta.get("labels") or {}).get(SERVICE_NAME_LABEL)
+        if not service:
+            return
+        place = (meta["namespace"], service)
+        known = self._slices.setdefault(place, {})
+        if gone:
+            known.pop(meta["name"], None)
+        else:
+            known[meta["name"]] = EndpointSlice.of(obj)
+        if not known:
+            del self._slices[place]
+        self.dirty.add(place)
+
+
+def base_owner(node: str) -> str:
+    """Name a node's kube-proxy as an owner of kernel objects."""
+    return f"kube-proxy/{node}"
+
+
+def service_owner(node: str, place: Place) -> str:
+    """Name a service on a node as an owner of kernel objects."""
+    return f"kube-proxy/{node}/{place[0]}/{place[1]}"
