@@ -18,7 +18,8 @@ from klab.apiserver.serverside import apply_fields
 from klab.apiserver.status import forbid, make_success, refuse
 from klab.apiserver.subresources import apply_binding, apply_scale, render_scale
 from klab.apiserver.target import PODS, ListOptions, Target, render_continue
-from klab.controlplane.store import Store, check_preconditions
+from klab.controlplane.objectmeta import check_preconditions
+from klab.controlplane.store import Store
 from klab.errors import Fault, InvalidManifestError, NotFoundError
 
 NAMESPACES = BUILTIN.of("v1", "Namespace")

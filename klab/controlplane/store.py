@@ -20,18 +20,30 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from klab.errors import AlreadyExistsError, ConflictError, Fault, InvalidManifestError, KlabError, NotFoundError
+from klab.controlplane.objectmeta import (
+    calc_grace,
+    check_preconditions,
+    finalizers_of,
+    find_home,
+    is_released,
+    make_created,
+    make_dying,
+    make_reported,
+    make_updated,
+    render_time,
+)
+from klab.controlplane.window import Event, EventType, Subscriber, Window
+from klab.errors import AlreadyExistsError, Fault, InvalidManifestError, KlabError, NotFoundError
 
 if TYPE_CHECKING:
     from klab.api.resources import Resource
     from klab.api.selectors import FieldSelector, Selector
 
-logger = logging.getLogger(__name__)
+__all__ = ["Event", "EventType", "Journal", "Store", "Subscriber", "render_time"]
 
-EventType = Literal["ADDED", "MODIFIED", "DELETED"]
+logger = logging.getLogger(__name__)
 
 DEFAULT_WINDOW = 10_000
 """So many past events can be watched again; an older resourceVersion has expired."""
@@ -42,56 +54,10 @@ SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 NAME_BASE = 63 - 5
 """A generateName is cut to this length before its five random letters (apiserver/pkg/storage/names)."""
 
-WITHOUT_GENERATION = frozenset(
-    (
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "ConfigMap",
-        "ControllerRevision",
-        "Endpoints",
-        "Event",
-        "HorizontalPodAutoscaler",
-        "Lease",
-        "LimitRange",
-        "Namespace",
-        "Node",
-        "PersistentVolume",
-        "PersistentVolumeClaim",
-        "ResourceQuota",
-        "Role",
-        "RoleBinding",
-        "Secret",
-        "Service",
-        "ServiceAccount",
-        "StorageClass",
-    )
-)
-"""Kinds whose objects Kubernetes gives no metadata.generation."""
-
-SERVER_FIELDS = ("uid", "creationTimestamp", "resourceVersion", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
-"""Fields of metadata that belong to the store; what a writer says there is ignored."""
-
 COMPACT_BYTES = 8_000_000
 """The journal is rewritten when it has grown by this much, and by four times its last snapshot."""
 
-
-class Event(NamedTuple):
-    """One committed change; `object` is the new state, of a deleted object its last one at the revision of the deletion; `old` the state before."""
-
-    type: EventType
-    resource: Resource
-    object: dict[str, Any]
-    old: dict[str, Any] | None
-
-    @property
-    def revision(self) -> int:
-        """Give the store's revision that this change made."""
-        return int(self.object["metadata"]["resourceVersion"])
-
-
 Objects = list[dict[str, Any]]
-
-Subscriber = Callable[[list[Event]], None]
 
 
 class Journal(Protocol):
@@ -120,11 +86,6 @@ def make_suffix() -> str:
     return "".join(random.choices(SUFFIX_ALPHABET, k=5))  # noqa: S311  # a name, no secret
 
 
-def render_time(moment: datetime) -> str:
-    """Render an aware datetime as Kubernetes does: RFC 3339, UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class Store:
     """All objects of one lab."""
 
@@ -146,14 +107,13 @@ class Store:
         self._revision = 0
         self._depth = 0
         self._open: list[Change] = []
-        self._window: deque[Event] = deque(maxlen=window)
         self._subscribers: list[Subscriber] = []
         self._undelivered: deque[list[Event]] = deque()
         self._delivering = False
         self._grown = 0
         self._snapshot = 0
         self._load()
-        self._forgotten = self._revision  # the newest revision whose events are no longer in the window
+        self._window = Window(window, self._revision)
 
     # reading
 
@@ -168,7 +128,7 @@ class Store:
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """Give one object; NotFoundError `pods "web" not found`."""
-        obj = self._table(resource, _home(resource, namespace)).get(name)
+        obj = self._table(resource, find_home(resource, namespace)).get(name)
         if obj is None:
             raise NotFoundError(f'{resource.qualified} "{name}" not found')
         return obj
@@ -194,21 +154,10 @@ class Store:
         AlreadyExistsError, or InvalidManifestError where it has no name at all.
         """
         given = obj.get("metadata") or {}
-        home = _home(resource, given.get("namespace"))
-        table = self._table(resource, home)
         name = given.get("name") or self.generate_name(resource, given)
-        if name in table:
+        if name in self._table(resource, find_home(resource, given.get("namespace"))):
             raise AlreadyExistsError(f'{resource.qualified} "{name}" already exists')
-        metadata = {key: value for key, value in given.items() if key not in SERVER_FIELDS}
-        metadata |= {"name": name, "uid": self._new_uid(), "creationTimestamp": self.now()}
-        if resource.namespaced:
-            metadata["namespace"] = home
-        else:
-            metadata.pop("namespace", None)
-        if resource.kind not in WITHOUT_GENERATION:
-            metadata["generation"] = 1
-        new = {"apiVersion": resource.api_version, "kind": resource.kind, **obj, "metadata": metadata}
-        return self._put("ADDED", resource, new, None)
+        return self._put("ADDED", resource, make_created(resource, obj, name, self._new_uid(), self.now()), None)
 
     def update(self, resource: Resource, obj: dict[str, Any], subresource: str | None = None) -> dict[str, Any]:
         """Put `obj` in the place of the stored object of its name, and give what is stored then.
@@ -220,25 +169,10 @@ class Store:
         given = obj.get("metadata") or {}
         old = self.get(resource, given.get("namespace"), given.get("name", ""))
         check_preconditions(resource, old, given.get("uid"), given.get("resourceVersion"))
-        if subresource == "status":
-            new = {key: value for key, value in old.items() if key != "status"}
-            if "status" in obj:
-                new["status"] = obj["status"]
-            return old if new == old else self._put("MODIFIED", resource, new, old)
-        stored = old["metadata"]
-        metadata = {key: value for key, value in given.items() if key not in SERVER_FIELDS}
-        metadata |= {key: stored[key] for key in (*SERVER_FIELDS, "namespace") if key in stored}
-        new = {"apiVersion": old["apiVersion"], "kind": old["kind"], **obj, "metadata": metadata}
-        new.pop("status", None)
-        if "status" in old:
-            new["status"] = old["status"]
+        new = make_reported(old, obj) if subresource == "status" else make_updated(old, obj)
         if new == old:
             return old
-        if "generation" in stored and _content(new) != _content(old):
-            metadata["generation"] = stored["generation"] + 1
-        if "deletionTimestamp" in metadata and not metadata.get("deletionGracePeriodSeconds") and _finalizers(old) and not _finalizers(new):
-            return self._drop(resource, old, new)
-        return self._put("MODIFIED", resource, new, old)
+        return self._drop(resource, old, new) if is_released(old, new) else self._put("MODIFIED", resource, new, old)
 
     def delete(  # noqa: PLR0913  # DeleteOptions
         self,
@@ -257,23 +191,17 @@ class Store:
         """
         old = self.get(resource, namespace, name)
         check_preconditions(resource, old, uid, resource_version)
-        seconds = _calc_grace(resource, old, grace)
-        if seconds == 0 and not _finalizers(old):
+        seconds = calc_grace(resource, old, grace)
+        if seconds == 0 and not finalizers_of(old):
             return self._drop(resource, old, old)
-        stored = old["metadata"]
-        if "deletionTimestamp" in stored and seconds >= stored.get("deletionGracePeriodSeconds", 0):
+        if "deletionTimestamp" in old["metadata"] and seconds >= old["metadata"].get("deletionGracePeriodSeconds", 0):
             return old
-        metadata = {**stored, "deletionTimestamp": render_time(self._clock() + timedelta(seconds=seconds)), "deletionGracePeriodSeconds": seconds}
-        if "generation" in metadata:
-            metadata["generation"] += 1
-        new = {**old, "metadata": metadata}
-        if resource.kind == "Namespace":
-            new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
-        return self._put("MODIFIED", resource, new, old)
+        deadline = render_time(self._clock() + timedelta(seconds=seconds))
+        return self._put("MODIFIED", resource, make_dying(old, seconds, deadline), old)
 
     def remove(self, resource: Resource, namespace: str | None, name: str) -> None:
         """Take an object away at once, whatever its finalizers or grace; absent is fine."""
-        old = self._table(resource, _home(resource, namespace)).get(name)
+        old = self._table(resource, find_home(resource, namespace)).get(name)
         if old is not None:
             self._drop(resource, old, old)
 
@@ -282,7 +210,7 @@ class Store:
         base: str | None = metadata.get("generateName")
         if not base:
             raise InvalidManifestError([Fault("", "metadata.name", "Required value: name or generateName is required")])
-        table = self._table(resource, _home(resource, metadata.get("namespace")))
+        table = self._table(resource, find_home(resource, metadata.get("namespace")))
         for _ in range(8):
             if (name := base[:NAME_BASE] + self._new_suffix()) not in table:
                 return name
@@ -325,11 +253,7 @@ class Store:
 
     def events_since(self, resource: Resource, revision: int) -> Sequence[Event] | None:
         """Give the events of a resource after a revision, in order; None where that is too long ago (the API's 410 Expired: list again)."""
-        if revision < self._forgotten:
-            return None
-        recent = takewhile(lambda event: event.revision > revision, reversed(self._window))
-        key = (resource.group, resource.plural)
-        return [event for event in recent if (event.resource.group, event.resource.plural) == key][::-1]
+        return self._window.since(resource, revision)
 
     # inside
 
@@ -393,10 +317,6 @@ class Store:
             return
         events = [change.event for change in self._open]
         self._open.clear()
-        surplus = len(self._window) + len(events) - (self._window.maxlen or 0)
-        if surplus > 0:
-            oldest = self._window[surplus - 1] if surplus <= len(self._window) else events[surplus - len(self._window) - 1]
-            self._forgotten = oldest.revision
         self._window.extend(events)
         self._undelivered.append(events)
         if self._grown > max(COMPACT_BYTES, 4 * self._snapshot):
@@ -454,38 +374,3 @@ class Store:
 def _render_record(revision: int, changes: Sequence[tuple[str, str, str, dict[str, Any] | None]]) -> bytes:
     """Render a transaction as one line: its revision, and (table, namespace, name, object or null for a deletion) for each object."""
     return json.dumps({"revision": revision, "changes": changes}, separators=(",", ":")).encode()
-
-
-def _home(resource: Resource, namespace: str | None) -> str:
-    """Give the namespace under which an object is filed: "" for cluster-scoped ones, `default` where none is named."""
-    return (namespace or "default") if resource.namespaced else ""
-
-
-def _content(obj: dict[str, Any]) -> dict[str, Any]:
-    """Give what metadata.generation counts the changes of."""
-    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
-
-
-def _finalizers(obj: dict[str, Any]) -> Sequence[str]:
-    """Give what holds an object back from going; a Namespace has spec.finalizers too."""
-    found = obj["metadata"].get("finalizers") or []
-    return found + (obj["spec"].get("finalizers") or []) if obj["kind"] == "Namespace" and obj.get("spec") else found
-
-
-def check_preconditions(resource: Resource, old: dict[str, Any], uid: str | None, resource_version: str | None) -> None:
-    """Raise ConflictError where the stored object is not the one, or not at the version, that the writer means."""
-    stored, subject = old["metadata"], f'Operation cannot be fulfilled on {resource.qualified} "{old["metadata"]["name"]}"'
-    if uid and uid != stored["uid"]:
-        raise ConflictError(f"{subject}: Precondition failed: UID in precondition: {uid}, UID in object meta: {stored['uid']}")
-    if resource_version and resource_version != stored["resourceVersion"]:
-        raise ConflictError(f"{subject}: the object has been modified; please apply your changes to the latest version and try again")
-
-
-def _calc_grace(resource: Resource, obj: dict[str, Any], grace: int | None) -> int:
-    """Give the seconds that a deletion leaves an object: pods alone have some (registry/core/pod strategy CheckGracefulDelete)."""
-    if resource.kind != "Pod":
-        return 0
-    spec = obj.get("spec") or {}
-    if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
-        return 0
-    return max(0, spec.get("terminationGracePeriodSeconds", 30) if grace is None else grace)

@@ -114,7 +114,7 @@ def test_one_object_is_watched_by_its_name(server: Server, add: Add) -> None:
 
 
 def test_a_forgotten_past_is_a_410_in_the_stream(server: Server, add: Add) -> None:
-    server.store._forgotten = 5
+    server.store._window._forgotten = 5
     for name in "abcdef":
         add(name)
     with server.open("GET", PATH + "?watch=true&resourceVersion=3") as response:
