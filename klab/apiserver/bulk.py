@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from klab.api.merge import three_way
-from klab.apiserver.rest import Rest, WriteOptions
+from klab.apiserver.options import WriteOptions
+from klab.apiserver.rest import Rest
 from klab.apiserver.status import StatusError, refuse, to_error
 from klab.apiserver.target import Target
 from klab.errors import Fault, InvalidManifestError, KlabError, NotFoundError

@@ -12,7 +12,8 @@ from typing import Any
 from klab.api.check import check_object
 from klab.api.resources import BUILTIN, Registry
 from klab.apiserver.admission import Admit, Review, make_chain, raise_problems, run_chain
-from klab.apiserver.decode import FieldValidation, check_schema, fill_in
+from klab.apiserver.decode import check_schema, fill_in
+from klab.apiserver.options import DeleteOptions, LogOptions, WriteOptions
 from klab.apiserver.patch import apply_patch
 from klab.apiserver.serverside import apply_fields
 from klab.apiserver.status import forbid, make_success, refuse
@@ -36,20 +37,6 @@ RETURNED_AFTER_DELETE = frozenset(
 """Kinds whose deletion is answered with the object itself, not with a Status (ReturnDeletedObject)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogOptions:
-    """What of a container's log is wanted (PodLogOptions); times are RFC 3339."""
-
-    container: str
-    follow: bool = False
-    previous: bool = False
-    timestamps: bool = False
-    tail_lines: int | None = None
-    since_seconds: int | None = None
-    since_time: str = ""
-    limit_bytes: int | None = None
-
-
 Logs = Callable[[dict[str, Any], LogOptions], AsyncIterator[bytes]]
 """Gives the log of a pod's container, piece by piece."""
 
@@ -67,25 +54,6 @@ class Hooks:
     logs: Logs | None = None
     extensions: Mapping[tuple[str, str], Extension] = field(default_factory=dict)
     """klab's own calls by method and path: ("POST", "/klab/v1/repair")."""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """How to write; `warnings` gathers what the client should be told besides."""
-
-    field_validation: FieldValidation = "Warn"
-    field_manager: str = ""
-    force: bool = False
-    warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteOptions:
-    """metav1.DeleteOptions; the propagation policy is taken note of by the garbage collector's finalizers."""
-
-    grace_period_seconds: int | None = None
-    uid: str | None = None
-    resource_version: str | None = None
 
 
 class Rest:

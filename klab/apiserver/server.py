@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from klab.apiserver import bulk, openapi, patch, watch
-from klab.apiserver.decode import check_mode, fill_in, parse_body, parse_json
+from klab.apiserver.decode import fill_in, parse_body, parse_json
 from klab.apiserver.discovery import make_document
-from klab.apiserver.rest import DeleteOptions, Hooks, LogOptions, Rest, WriteOptions
+from klab.apiserver.options import merge_delete_options, parse_delete_options, parse_log_options, parse_write_options
+from klab.apiserver.rest import Hooks, Rest
 from klab.apiserver.status import Status, StatusError, make_status, make_success, refuse, to_status
 from klab.apiserver.subresources import subresources_of, view_of
-from klab.apiserver.target import Target, parse_bool, parse_dry_run, parse_list_options, parse_path, parse_revision
-from klab.errors import Fault, InvalidManifestError, KlabError, UsageError
+from klab.apiserver.target import Target, parse_dry_run, parse_list_options, parse_path, parse_revision
+from klab.errors import KlabError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,7 +182,7 @@ class _Server:
 
     async def _log(self, request: web.Request, target: Target) -> web.StreamResponse:
         pod = self._rest.get(target)
-        options = _log_options(request.query, pod)
+        options = parse_log_options(request.query, pod)
         if self._hooks.logs is None:
             raise refuse("ServiceUnavailable", "no kubelet serves logs; start the lab's kubelets")
         pieces = self._hooks.logs(pod, options)
@@ -196,7 +197,7 @@ class _Server:
     # writing
 
     def _create(self, request: web.Request, target: Target, body: bytes) -> web.Response:
-        options = _write_options(request)
+        options = parse_write_options(request.query)
         obj = fill_in(parse_body(body, request.content_type), target)
         try:
             made = self._rest.create(target, obj, options)
@@ -205,12 +206,12 @@ class _Server:
         return _answer(made, 201, options.warnings)
 
     def _update(self, request: web.Request, target: Target, body: bytes) -> web.Response:
-        options = _write_options(request)
+        options = parse_write_options(request.query)
         found = self._rest.update(target, fill_in(parse_body(body, request.content_type), view_of(target)), options)
         return _answer(found, warnings=options.warnings)
 
     def _patch(self, request: web.Request, target: Target, body: bytes) -> web.Response:
-        options = _write_options(request)
+        options = parse_write_options(request.query)
         content_type = request.content_type
         patch.check_type(content_type, target)
         if content_type == patch.APPLY:
@@ -220,7 +221,7 @@ class _Server:
         return _answer(found, warnings=options.warnings)
 
     def _delete(self, request: web.Request, target: Target, body: bytes) -> web.Response:
-        options = _delete_options(request, body)
+        options = merge_delete_options(parse_body(body, request.content_type) if body else {}, request.query)
         if target.name is not None:
             return _answer(self._rest.delete(target, options))
         return _answer(self._rest.delete_collection(target, parse_list_options(request.query, target), options))
@@ -239,73 +240,6 @@ class _Server:
         with self._store.batch(dry_run=parse_dry_run(request.query.getall("dryRun", []))):
             results = bulk.apply_all(self._rest, entries)
         return _answer(bulk.render_results(results, full=request.query.get("view") == "full"))
-
-
-def parse_delete_options(options: Mapping[str, Any]) -> DeleteOptions:
-    """Read metav1.DeleteOptions; InvalidManifestError for values that there are not."""
-    grace = options.get("gracePeriodSeconds")
-    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-        raise refuse("BadRequest", f"gracePeriodSeconds must be a whole number, not {grace!r}")
-    policy = options.get("propagationPolicy")
-    if policy not in (None, "Orphan", "Background", "Foreground"):
-        words = f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"'
-        raise InvalidManifestError([Fault("", "propagationPolicy", words)])
-    conditions = options.get("preconditions") or {}
-    return DeleteOptions(grace, conditions.get("uid"), conditions.get("resourceVersion"))
-
-
-def _delete_options(request: web.Request, body: bytes) -> DeleteOptions:
-    """Take the options of a deletion from the body, else from the query."""
-    options = parse_body(body, request.content_type) if body else {}
-    query = request.query
-    if "gracePeriodSeconds" in query:
-        text = query["gracePeriodSeconds"]
-        if not text.removeprefix("-").isdecimal():
-            raise UsageError(f"gracePeriodSeconds must be a whole number, not {text!r}")
-        options.setdefault("gracePeriodSeconds", int(text))
-    if "propagationPolicy" in query:
-        options.setdefault("propagationPolicy", query["propagationPolicy"])
-    return parse_delete_options(options)
-
-
-def _write_options(request: web.Request) -> WriteOptions:
-    query = request.query
-    return WriteOptions(
-        field_validation=check_mode(query.get("fieldValidation", "")),
-        field_manager=query.get("fieldManager", ""),
-        force=parse_bool(query.get("force", "")),
-    )
-
-
-def _log_options(query: Mapping[str, str], pod: Mapping[str, Any]) -> LogOptions:
-    """Read PodLogOptions, and find the container that is meant (registry/core/pod/strategy.go LogLocation)."""
-    spec, name = pod.get("spec") or {}, pod["metadata"]["name"]
-    first = [container["name"] for container in spec.get("containers") or ()]
-    initial = [container["name"] for container in spec.get("initContainers") or ()]
-    container = query.get("container", "")
-    if not container:
-        if len(first) != 1:
-            others = f" or one of the init containers: [{' '.join(initial)}]" if initial else ""
-            raise UsageError(f"a container name must be specified for pod {name}, choose one of: [{' '.join(first)}]{others}")
-        container = first[0]
-    if container not in (*first, *initial):
-        raise UsageError(f"container {container} is not valid for pod {name}")
-    numbers: dict[str, int | None] = {}
-    for option in ("tailLines", "sinceSeconds", "limitBytes"):
-        text = query.get(option)
-        if text is not None and not text.isdecimal():
-            raise InvalidManifestError([Fault("", option, f'Invalid value: "{text}": must be greater than or equal to 0')])
-        numbers[option] = None if text is None else int(text)
-    return LogOptions(
-        container,
-        follow=parse_bool(query.get("follow", "")),
-        previous=parse_bool(query.get("previous", "")),
-        timestamps=parse_bool(query.get("timestamps", "")),
-        tail_lines=numbers["tailLines"],
-        since_seconds=numbers["sinceSeconds"],
-        since_time=query.get("sinceTime", ""),
-        limit_bytes=numbers["limitBytes"],
-    )
 
 
 def _verbs(target: Target) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klab.api.resources import BUILTIN
-from klab.apiserver.rest import Hooks, LogOptions
+from klab.apiserver.options import LogOptions
+from klab.apiserver.rest import Hooks
 from klab.errors import ConflictError, KlabError
 
 if TYPE_CHECKING:
