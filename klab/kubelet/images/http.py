@@ -106,6 +106,8 @@ def render(request: Request, host: str) -> bytes:
 
 def parse_response(data: bytes, method: str = "GET") -> tuple[int, bytes]:
     """Read a whole response: its status and body; ValueError where it is none."""
+    if not data:
+        raise ValueError("EOF")
     connection = h11.Connection(h11.CLIENT)
     connection.send(h11.Request(method=method, target="/", headers=[("Host", "x"), ("Connection", "close")]))
     connection.send(h11.EndOfMessage())
@@ -121,8 +123,6 @@ def parse_response(data: bytes, method: str = "GET") -> tuple[int, bytes]:
                     body += event.data
     except h11.RemoteProtocolError as error:
         raise ValueError(f"malformed HTTP response: {error}") from error
-    if not status:
-        raise ValueError("EOF")
     return status, body
 
 
