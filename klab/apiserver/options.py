@@ -24,7 +24,7 @@ class WriteOptions:
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """metav1.DeleteOptions; the propagation policy is taken note of by the garbage collector's finalizers."""
+    """metav1.DeleteOptions; the propagation policy is checked, and that is all: who owns whom is the garbage collector's business."""
 
     grace_period_seconds: int | None = None
     uid: str | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -441,6 +443,31 @@ def test_what_was_acknowledged_is_there_again(tmp_path: Path) -> None:
     third = Store(FileJournal(path))
     assert third.list(PODS) == again.list(PODS)
     assert third.revision == 6
+
+
+def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
+    """The writer tells each name after its write; it is killed in the midst of its work, again and again."""
+    code = """
+import sys, pathlib
+from klab.api.resources import BUILTIN
+from klab.controlplane.store import Store
+from klab.kernel.journal import FileJournal
+store = Store(FileJournal(pathlib.Path(sys.argv[1])))
+while True:
+    made = store.create(BUILTIN.of("v1", "ConfigMap"), {"metadata": {"generateName": "a-"}, "data": {"k": "v" * 5000}})
+    print(made["metadata"]["name"], flush=True)
+"""
+    path = tmp_path / "journal"
+    told: set[str] = set()
+    for lines in (1, 50, 300):
+        with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            told |= {writer.stdout.readline().strip() for _ in range(lines)}
+            writer.kill()
+            told |= set(writer.stdout.read().split("\n")[:-1])
+        kept = set(names(Store(FileJournal(path)).list(CONFIGMAPS)))
+        assert told <= kept
+        assert len(kept - told) <= 3  # at most one a writer was written and not yet told
 
 
 def test_events_from_before_the_start_have_expired(tmp_path: Path) -> None:
