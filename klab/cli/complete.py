@@ -6,15 +6,14 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_Completer = Callable[[Any, list[str], str], list[str]]
+_Completer = Callable[[Any, str], list[str]]
 
 
 def _silent(complete: Callable[[Any, str], Iterable[str]]) -> _Completer:
     """Offer nothing where completing fails: a broken lab must not spoil the command line that mends it."""
 
     @functools.wraps(complete)
-    def completer(ctx: Any, args: list[str], incomplete: str) -> list[str]:
-        del args
+    def completer(ctx: Any, incomplete: str) -> list[str]:
         try:
             return sorted(word for word in complete(ctx, incomplete) if word.startswith(incomplete))
         except Exception:  # noqa: BLE001 - see above

@@ -8,7 +8,7 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +23,7 @@ from klab.errors import InvalidManifestError, KlabError
 
 SECTIONS = ("Labs", "Objects", "Inside", "Insight", "This machine")
 _INTERRUPTED = 130
-_BROKEN_PIPE = 141
+_BROKEN_PIPE = 1
 
 
 class Plain:
@@ -43,18 +43,28 @@ class Plain:
             raise typer.BadParameter(f"{value!r} is no {self.make.__name__}", ctx=ctx, param=param) from None
 
 
+def _use_plain_types(params: Iterable[Any]) -> None:
+    """Have the words for `params` converted by Plain."""
+    for param in params:
+        annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+        element = annotation if isinstance(annotation, type) else next(iter(getattr(annotation, "__args__", ())), None)
+        if element in (str, int, bool):
+            param._runtime_param = Plain(element)  # noqa: SLF001 - typer's cache of the converter
+
+
 class Verb(TyperCommand):
     """One verb."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of a command line."""
-        for param in self.params:
-            descriptor = getattr(param, "type_descriptor", None)
-            annotation = getattr(descriptor, "annotation", None)
-            element = annotation if isinstance(annotation, type) else next(iter(getattr(annotation, "__args__", ())), None)
-            if element in (str, int, bool):
-                param._runtime_param = Plain(element)  # type: ignore[attr-defined]  # noqa: SLF001 - typer's cache of the converter
+        _use_plain_types(self.get_params(ctx))
         return super().parse_args(ctx, self._expand_booleans(args))
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options; what the words mean is said in the text above them."""
+        records = [param.get_help_record(ctx) for param in self.get_params(ctx) if param.param_type_name == "option"]
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in records if record])
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click's signature
         """Write the docstring with its own lines: examples stand one a line."""
@@ -137,6 +147,11 @@ class VerbGroup(TyperGroup):
         super().__init__(**{**settings, "commands": None})
         self.commands = Verbs()
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options before the verb."""
+        _use_plain_types(self.get_params(ctx))
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         """Name the verbs."""
         return list(self.commands)
@@ -173,8 +188,6 @@ class VerbGroup(TyperGroup):
             return int(super().main(args, prog_name, standalone_mode=False, **extra) or 0)
         except KeyboardInterrupt:
             return _INTERRUPTED
-        except BrokenPipeError:
-            return _BROKEN_PIPE
         except Exception as error:  # noqa: BLE001 - the one place where every failure ends
             if os.environ.get("KLAB_DEBUG"):
                 traceback.print_exc()

@@ -24,11 +24,11 @@ FieldSelector = Annotated[
 Filenames = Annotated[list[str] | None, typer.Option("-f", "--filename", metavar="FILE", help="A manifest, a folder of manifests, or - for stdin.")]
 Files = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FILE", hidden=True, autocompletion=complete.path),
+    typer.Argument(metavar="FILE", autocompletion=complete.path),
 ]
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KIND[/NAME]", hidden=True, autocompletion=complete.kind_or_name),
+    typer.Argument(metavar="KIND[/NAME]", autocompletion=complete.kind_or_name),
 ]
 Output = Annotated[
     str,

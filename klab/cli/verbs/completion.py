@@ -16,7 +16,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def command(
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", hidden=True, autocompletion=lambda: list(SHELLS))],
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", autocompletion=lambda: list(SHELLS))],
 ) -> None:
     """Print a completion script; it completes labs, kinds and the names of objects by asking the lab.
 

@@ -20,7 +20,7 @@ SECTION = "Labs"
 def command(
     ctx: typer.Context,
     *,
-    name: Annotated[str | None, typer.Argument(metavar="LAB", hidden=True, autocompletion=complete.lab)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="LAB", autocompletion=complete.lab)] = None,
     every: Annotated[bool, typer.Option("--all", help="Take all labs down.")] = False,
     lab: options.Lab = None,
 ) -> None:

@@ -19,9 +19,7 @@ SECTION = "Inside"
 def command(  # noqa: PLR0913 - kubectl's options
     ctx: typer.Context,
     *,
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="POD|node/NODE|client -- COMMAND", hidden=True, autocompletion=complete.exec_target)
-    ] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="POD|node/NODE|client -- COMMAND", autocompletion=complete.exec_target)] = None,
     container: options.Container = None,
     namespace: options.Namespace = None,
     stdin: Annotated[bool, typer.Option("-i", "--stdin", help="Accepted as kubectl's; stdin is always passed.")] = False,

@@ -21,8 +21,8 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+")
 def command(  # noqa: PLR0913 - kubectl's options
     ctx: typer.Context,
     *,
-    pod: Annotated[str, typer.Argument(metavar="POD", hidden=True, autocompletion=complete.pod)],
-    name: Annotated[str | None, typer.Argument(metavar="CONTAINER", hidden=True)] = None,
+    pod: Annotated[str, typer.Argument(metavar="POD", autocompletion=complete.pod)],
+    name: Annotated[str | None, typer.Argument(metavar="CONTAINER")] = None,
     container: options.Container = None,
     namespace: options.Namespace = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is printed from now on.")] = False,
@@ -50,7 +50,7 @@ def command(  # noqa: PLR0913 - kubectl's options
         "sinceSeconds": _seconds(since) if since else None,
         "timestamps": timestamps,
     }
-    options_ = {key: value for key, value in wishes.items() if value not in (None, False)}
+    options_ = {key: value for key, value in wishes.items() if value is not None and value is not False}
     kind, slash, only = pod.partition("/")
     if slash and kind not in ("pod", "pods", "po"):
         raise UsageError(f"logs are of pods; {pod} is none. klab get pods shows them")
