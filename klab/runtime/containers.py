@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 START_FAILED = 128  # containerd's exit code of a container that could not be started
 UNKNOWN = 255  # and of one whose end nobody saw
 KILLED = 128 + signal.SIGKILL
+_NOBODY_SAW = "the container runtime was started anew while the program ran, so nobody saw how it ended"
 
 
 class Container:
@@ -154,12 +155,12 @@ class ProcessContainer(Container):
             note(self._pid, start_time(self._pid), began)
         self.run(self._pid, began)
 
-    def adopt(self, pid: int, started_at: float) -> None:
+    async def adopt(self, pid: int, started_at: float) -> None:
         """Take over a process that a former runtime started, 0 if it is gone; its exit code is nobody's to see."""
         self._pid = pid
         self.run(pid or None, started_at)
         if not (pid and watch_stranger(pid, self._lost)):
-            self._lost()
+            await self._finish(UNKNOWN, "Unknown", _NOBODY_SAW)
 
     async def stop(self, grace_seconds: float) -> None:
         """Send SIGTERM to the program's process group, SIGKILL after the grace, and end what is left of the container."""
@@ -176,8 +177,7 @@ class ProcessContainer(Container):
         self._finish_later(code, "", "")
 
     def _lost(self) -> None:
-        message = "the container runtime was started anew while the program ran, so nobody saw how it ended"
-        self._finish_later(UNKNOWN, "Unknown", message)
+        self._finish_later(UNKNOWN, "Unknown", _NOBODY_SAW)
 
     def _finish_later(self, code: int, reason: str, message: str) -> None:
         self._finishing = asyncio.get_running_loop().create_task(self._finish(code, reason, message))

@@ -41,6 +41,7 @@ class Runtime:
         """Take over what the journal tells of: ended containers as they are, living processes, built-in images with their sockets opened again."""
         marked: dict[str, list[int]] | None = None
         builtins: list[BuiltinContainer] = []
+        adoptions = []
         for entry in list(self._journal.containers.values()):
             container = self._make(entry.spec)
             self._containers[entry.spec.id] = container
@@ -51,8 +52,8 @@ class Runtime:
             elif isinstance(container, ProcessContainer):
                 if entry.process is None and marked is None:
                     marked = await asyncio.to_thread(observe_containers)
-                container.adopt(*_find_process(entry, marked or {}))
-        await self._serve(builtins)
+                adoptions.append(container.adopt(*_find_process(entry, marked or {})))
+        await asyncio.gather(self._serve(builtins), *adoptions)
 
     async def start(self, specs: Sequence[ContainerSpec]) -> list[ContainerStatus]:
         """Start containers and tell how that went; one that is known already is left as it is."""

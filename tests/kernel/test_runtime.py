@@ -331,23 +331,17 @@ def test_stop_is_polite_first_and_leaves_nothing(lab: Lab) -> None:
     with_runtime(lab, work)
 
 
+@pytest.mark.needs("overlay")
 def test_a_stopping_server_lets_its_requests_finish(lab: Lab) -> None:
     async def work(runtime: RuntimeClient, _: Events) -> None:
-        spec = lab.spec("a", "kennethreitz/httpbin")
+        spec = lab.spec("a", AGNHOST, args=("netexec",))
         await runtime.start([spec])
-        slow = await asyncio.to_thread(
-            run_in,
-            lab.pod("a"),
-            lambda: subprocess.Popen(["curl", "-sv", "127.0.0.1/delay/1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True),
-        )
-        assert slow.stderr
-        while "> GET /delay/1" not in await asyncio.to_thread(slow.stderr.readline):
-            pass
+        slow = asyncio.create_task(ask(lab, "a", "127.0.0.1:8080/shell?cmd=touch%20/begun;sleep%201;echo%20finished"))
+        await runtime.exec(spec.id, ["sh", "-c", "until test -e /begun; do sleep 0.01; done"])
         stopping = asyncio.create_task(runtime.stop([spec.id], 20))
-        answer, _ = await asyncio.to_thread(slow.communicate)
-        assert '"origin": "127.0.0.1"' in answer
+        assert json.loads(await slow) == {"output": "finished\n"}
         assert (await stopping)[0].exit_code == 0
-        assert await ask(lab, "a", "127.0.0.1/") == "curl ended with 7"
+        assert await ask(lab, "a", "127.0.0.1:8080/") == "curl ended with 7"
 
     with_runtime(lab, work)
 
