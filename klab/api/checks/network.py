@@ -68,7 +68,7 @@ def _check_service_ports(ports: list[Reader], kind: str) -> None:
                 port.duplicate("name", name)
         names.add(name)
         port.within("port", PORTS)
-        if port.raw.get("targetPort") not in {None, 0, ""}:
+        if port.integer("targetPort") or port.text("targetPort"):
             check_port(port, "targetPort")
         if number is not None and (protocol, number) in numbers:
             port.duplicate("", {"protocol": protocol, "port": number})

@@ -103,7 +103,8 @@ def test_a_device_without_end_is_refused() -> None:
 
 
 def test_faults_of_documents_do_not_hide_each_other() -> None:
-    text = "kind: x\n---\nfoo\n---\na: [\n---\n[1]\n---\n5\n---\n{apiVersion: 1, kind: {a: b}}\n---\n{apiVersion: v1, kind: Srevice, metadata: {name: q}}\n"
+    bad = ["kind: x", "foo", "a: [", "[1]", "5", "{apiVersion: 1, kind: {a: b}}", "{apiVersion: v1, kind: Srevice, metadata: {name: q}}"]
+    text = "\n---\n".join(bad)
     assert faults("-", stdin=text) == [
         "stdin, document 1: apiVersion: Required value: every object names its apiVersion and kind",
         "stdin, document 2: an object is a mapping with apiVersion and kind, not a text",
