@@ -13,6 +13,7 @@ from klab.cluster import settle
 from klab.cluster.kubelets import Kubelets
 from klab.cluster.proxies import Proxies
 from klab.cluster.topology import node_owner, pod_owner
+from klab.cluster.views import PodViews
 from klab.cluster.wiring import Wiring
 from klab.controlplane.events import Recorder
 from klab.controlplane.store import Event, Store
@@ -27,6 +28,8 @@ from klab.runtime.protocol import ContainerStatus
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 2.0
+_CHUNK = 200
+"""Pods whose network is built in one go, while the runtime starts the containers of those before."""
 _CONFIG_KINDS = frozenset({"ConfigMap", "Secret"})
 
 Place = tuple[str, str]  # a pod's namespace and name
@@ -48,9 +51,11 @@ class ControlPlane:
         """Owners whose part of the network could not be built, and why."""
         self._topology = settle.topology_of(store, self.lab, rundir)
         self._proxies = Proxies(store, self.lab)
+        self._views = PodViews()
         self._places: dict[str, Place] = {}
         self._dirty: set[Place] = set()
         self._deleted: dict[str, Place] = {}
+        self._stale_files: set[str] = set()  # namespaces with a ConfigMap or Secret that changed
         self._base_dirty = True
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
@@ -65,7 +70,7 @@ class ControlPlane:
         desired |= self._proxies.plan(self._proxies.places(), self._proxies.nodes(self._topology, nodes))
         self._proxies.dirty.clear()
         for obj in self.store.list(settle.PODS):
-            pod = Pod.of(obj)
+            pod = self._views.of(obj)
             self._places[pod.uid] = (pod.namespace, pod.name)
             if objects := self._topology.plan_pod(pod):
                 desired[pod_owner(pod.namespace, pod.name)] = objects
@@ -137,6 +142,7 @@ class ControlPlane:
                     if event.type == "DELETED":
                         self._deleted[meta["uid"]] = place
                         self._places.pop(meta["uid"], None)
+                        self._views.forget(meta["uid"])
                     else:
                         self._places[meta["uid"]] = place
                         self._dirty.add(place)
@@ -146,6 +152,7 @@ class ControlPlane:
                 case "Node":
                     self._dirty |= {place for uid, place in self._places.items() if uid not in self.kubelets.records}
                 case kind if kind in _CONFIG_KINDS:
+                    self._stale_files.add(meta["namespace"])
                     self._dirty |= {self._places[uid] for uid, record in self.kubelets.records.items() if record.errors and uid in self._places}
                 case _:
                     continue
@@ -165,18 +172,24 @@ class ControlPlane:
         if self._base_dirty:
             self._base_dirty = False
             await self._build_base()
-        settle.schedule(self.store, self.recorder)
-        refused = settle.give_addresses(self.store, self._topology)
+        settle.schedule(self.store, self._views, self.recorder)
+        refused = settle.give_addresses(self.store, self._views, self._topology)
         deleted, self._deleted = self._deleted, {}
         dirty, self._dirty = self._dirty, set()
         await self._remove(deleted)
         await self._sync_proxies()
-        pods = [(obj, Pod.of(obj)) for obj in map(self._get, dirty) if obj is not None]
-        failed = await self._build([pod for _obj, pod in pods])
-        for obj, pod in pods:
-            if error := refused.get(pod.uid) or failed.get(_owner(pod)):
-                self._report_sandbox(obj, pod, error)
-        through = await self.kubelets.sync([obj for obj, pod in pods if self._can_run(pod) and _owner(pod) not in failed])
+        self._refresh_files()
+        pods = [(obj, self._views.of(obj)) for obj in map(self._get, dirty) if obj is not None]
+        running: list[asyncio.Task[list[Pod]]] = []
+        for start in range(0, len(pods), _CHUNK):
+            chunk = pods[start : start + _CHUNK]
+            failed = await self._build([pod for _obj, pod in chunk])
+            for obj, pod in chunk:
+                if error := refused.get(pod.uid) or failed.get(_owner(pod)):
+                    self._report_sandbox(obj, pod, error)
+            runnable = [(obj, pod) for obj, pod in chunk if self._can_run(pod) and _owner(pod) not in failed]
+            running.append(asyncio.create_task(self.kubelets.sync(runnable)))
+        through = [pod for gone in await asyncio.gather(*running) for pod in gone]
         unbound = [pod for _obj, pod in pods if pod.terminating and pod.node_name not in self._topology.nodes]
         await self._finish([*through, *unbound])
 
@@ -193,6 +206,13 @@ class ControlPlane:
         with self.store.batch():
             for node in nodes:
                 settle.report_node(self.store, node, self.failures.get(node_owner(node["metadata"]["name"])))
+
+    def _refresh_files(self) -> None:
+        """Bring volumes made of ConfigMaps and Secrets up to date."""
+        namespaces, self._stale_files = self._stale_files, set()
+        for place in [place for place in self._places.values() if place[0] in namespaces]:
+            if obj := self._get(place):
+                self.kubelets.refresh_volumes(self._views.of(obj))
 
     async def _sync_proxies(self) -> None:
         """Bring every node's Services up to date with what changed."""
@@ -264,7 +284,8 @@ def _owner(pod: Pod) -> str:
 
 
 def _is_ready(obj: Mapping[str, Any]) -> bool:
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in obj["status"].get("conditions") or ())
+    conditions: Sequence[Mapping[str, Any]] = obj["status"].get("conditions") or ()
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _moved(event: Event) -> bool:
@@ -272,4 +293,4 @@ def _moved(event: Event) -> bool:
     if event.type != "MODIFIED" or event.old is None:
         return True
     new, old = event.object, event.old
-    return new["spec"] != old["spec"] or new["status"].get("addresses") != old["status"].get("addresses")
+    return bool(new["spec"] != old["spec"] or new["status"].get("addresses") != old["status"].get("addresses"))

@@ -9,26 +9,32 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from klab.api import resources
 from klab.api.pod import Container, Pod
 from klab.api.service import Service
+from klab.cluster.probing import Prober, ProbeTarget
 from klab.controlplane.events import Recorder
 from klab.controlplane.store import Store
 from klab.errors import KlabError, NotFoundError
 from klab.kernel import rootfs
+from klab.kernel.files import ensure_volume
 from klab.kernel.rundir import RunDir
 from klab.kubelet.environment import expand, resolve_environment, service_environment
-from klab.kubelet.lifecycle import Attempt, Decision, decide, latest
-from klab.kubelet.resolv import ClusterDns, ResolvConf
+from klab.kubelet.lifecycle import Attempt, Decision, decide, may_restart
+from klab.kubelet.probes import render_killing
+from klab.kubelet.resolv import ClusterDns, Note, ResolvConf
 from klab.kubelet.sandbox import plan_sandbox_files
 from klab.kubelet.sources import ConfigError, NodeFacts
 from klab.kubelet.status import Facts, plan_status
+from klab.kubelet.volumes import MountError, mount_failed, plan_mounts, plan_volumes
+from klab.linux.files import Projection, Volume
 from klab.linux.names import pod_netns
 from klab.runtime.client import RuntimeClient
-from klab.runtime.protocol import RUNNING, ContainerSpec, ContainerStatus, Identity, Port, Sandbox
+from klab.runtime.protocol import RUNNING, ContainerSpec, ContainerStatus, Identity, Mount, Port, Sandbox
 
 PODS = resources.of("v1", "Pod")
 NODES = resources.of("v1", "Node")
@@ -59,6 +65,11 @@ class Kubelets:
     dns: ClusterDns
     touch: Callable[[str], None]
     records: dict[str, PodRecord] = field(default_factory=dict)
+    prober: Prober = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Probe through the same runtime."""
+        self.prober = Prober(self.runtime, lambda container: self.touch(_uid(container)), self._tell_probe)
 
     async def adopt(self, uids: Iterable[str]) -> None:
         """Take over the containers that run already; those of pods that nobody knows any more are stopped and removed."""
@@ -79,13 +90,12 @@ class Kubelets:
             self._end_log(status)
             self.touch(_uid(status.id))
 
-    async def sync(self, pods: Sequence[Mapping[str, Any]]) -> list[Pod]:
+    async def sync(self, pods: Sequence[tuple[Mapping[str, Any], Pod]]) -> list[Pod]:
         """Bring pods (with a node and, unless on its network, an address) one step on; give those that are deleted and have no container left."""
         now = time.time()
-        views = [Pod.of(obj) for obj in pods]
         specs: list[ContainerSpec] = []
         streaks: dict[str, int] = {}
-        for pod in views:
+        for _obj, pod in pods:
             record = self.records.setdefault(pod.uid, PodRecord())
             record.errors.clear()
             for container, number, streak in decide(pod, tuple(record.attempts.values()), now).start:
@@ -96,10 +106,10 @@ class Kubelets:
         started = await self.runtime.start(specs) if specs else []
         for status in started:
             self._note(status, streaks[status.id])
-        self._tell_started(started, {pod.uid: obj for pod, obj in zip(views, pods, strict=True)})
+        self._tell_started(started, {pod.uid: obj for obj, pod in pods})
         gone = []
         with self.store.batch():
-            for pod, obj in zip(views, pods, strict=True):
+            for obj, pod in pods:
                 if self._conclude(pod, obj, time.time()):
                     gone.append(pod)
         return gone
@@ -112,6 +122,8 @@ class Kubelets:
             record = self.records.pop(uid, None)
             if record and record.alarm:
                 record.alarm.cancel()
+        for name in containers:
+            self.prober.forget(name)
         if running:
             await self.runtime.stop(running, 0)
         if containers:
@@ -148,13 +160,21 @@ class Kubelets:
             self.touch(pod.uid)  # what was just started makes way for the next one
         if decision.stop and record.stopping is None:
             record.stopping = asyncio.create_task(self._stop(pod, obj, decision))
+        self._probe(pod, obj, record)
         if record.alarm:
             record.alarm.cancel()
             record.alarm = None
         if decision.wake_at is not None:
             record.alarm = asyncio.get_running_loop().call_later(max(0.0, decision.wake_at - now), self.touch, pod.uid)
         node = self.store.get(NODES, None, pod.node_name)
-        facts = Facts(host_ip=_addresses(node)[0], pod_ips=pod.pod_ips or (_addresses(node) if pod.host_network else ()), errors=record.errors)
+        ready, started = self.prober.results({identity: attempt.container for identity, attempt in record.attempts.items() if attempt.running})
+        facts = Facts(
+            host_ip=_addresses(node)[0],
+            pod_ips=pod.pod_ips or (_addresses(node) if pod.host_network else ()),
+            errors=record.errors,
+            ready=ready,
+            started=started,
+        )
         status = plan_status(pod, obj.get("status") or {}, attempts, decision, facts, now)
         try:
             self.store.update(PODS, {**obj, "metadata": _identity(obj), "status": status}, "status")
@@ -162,22 +182,62 @@ class Kubelets:
             return False  # removed with --force meanwhile
         return pod.terminating and not any(attempt.running for attempt in attempts)
 
+    def _probe(self, pod: Pod, obj: Mapping[str, Any], record: PodRecord) -> None:
+        """Have the running containers probed, and kill one whose startup or liveness probe failed for good."""
+        told = {status["name"]: status for status in (obj.get("status") or {}).get("containerStatuses") or ()}
+        node = str(self.rundir.netns_path(pod.node_name))
+        address = pod.pod_ips[0] if pod.pod_ips else _addresses(self.store.get(NODES, None, pod.node_name))[0]
+        containers = {container.name: container for container in (*pod.containers, *pod.init_containers)}
+        for identity, attempt in record.attempts.items():
+            status = told.get(attempt.container) or {}
+            if not attempt.running or attempt.container not in containers:
+                continue
+            same = str(status.get("containerID", "")).endswith(f"/{attempt.number}") and "running" in status.get("state", {})
+            self.prober.ensure(
+                containers[attempt.container],
+                ProbeTarget(identity, node, address),
+                attempt.started_at,
+                started=same and bool(status.get("started")),
+                ready=same and bool(status.get("ready")),
+            )
+            failure = self.prober.failed(identity)
+            if failure and record.stopping is None and not pod.terminating:
+                restart = may_restart(pod.restart_policy, attempt)
+                self.recorder.record(obj, "Normal", "Killing", render_killing(attempt.container, failure[0], restart=restart), "kubelet", pod.node_name)
+                grace = pod.termination_grace_period_seconds if failure[1] is None else failure[1]
+                record.stopping = asyncio.create_task(self._end(pod, [identity], grace))
+
+    def _tell_probe(self, container_id: str, note: Note) -> None:
+        """Record what a probe has to say of a pod that is still there."""
+        for obj in self.store.list(PODS):
+            if obj["metadata"]["uid"] == _uid(container_id):
+                self.recorder.record(obj, "Warning", note.reason, note.message, "kubelet", obj["spec"]["nodeName"])
+
     async def _stop(self, pod: Pod, obj: Mapping[str, Any], decision: Decision) -> None:
         record = self.records[pod.uid]
         grace = obj["metadata"].get("deletionGracePeriodSeconds")
         ids = [name for name, attempt in record.attempts.items() if attempt.running and attempt.container in decision.stop]
         for name in decision.stop:
             self.recorder.record(obj, "Normal", "Killing", f"Stopping container {name}", "kubelet", pod.node_name)
+        for identity in ids:
+            self.prober.spare(identity)
+        await self._end(pod, ids, pod.termination_grace_period_seconds if grace is None else grace)
+
+    async def _end(self, pod: Pod, ids: Sequence[str], grace: float) -> None:
+        """End containers and take note of how they did."""
         try:
-            for status in await self.runtime.stop(ids, pod.termination_grace_period_seconds if grace is None else grace):
+            for status in await self.runtime.stop(ids, grace):
                 self._note(status)
         finally:
-            record.stopping = None
+            if record := self.records.get(pod.uid):
+                record.stopping = None
             self.touch(pod.uid)
 
     def _note(self, status: ContainerStatus, streak: int | None = None) -> None:
         uid, container, number = status.id.rsplit("/", 2)
         record = self.records.setdefault(uid, PodRecord())
+        if status.state != RUNNING:
+            self.prober.forget(status.id)
         before = record.attempts.get(status.id)
         record.attempts[status.id] = Attempt(
             container=container,
@@ -198,9 +258,15 @@ class Kubelets:
             if not record.prepared:
                 self._write_files(pod)
                 record.prepared = True
+            self._ensure_volumes(pod, container)
             sandbox = container_sandbox(self.rundir, self.store, pod, container)
         except ConfigError as error:
             record.errors[container.name] = ("CreateContainerConfigError", str(error))
+            return None
+        except MountError as error:
+            for message in error.messages:
+                self.recorder.record(self.store.get(PODS, pod.namespace, pod.name), "Warning", "FailedMount", message, "kubelet", pod.node_name)
+            record.errors[container.name] = ("ContainerCreating", "")
             return None
         address = pod.pod_ips[0] if pod.pod_ips else _addresses(self.store.get(NODES, None, pod.node_name))[0]
         return ContainerSpec(
@@ -216,13 +282,34 @@ class Kubelets:
             ports=tuple(Port(port.container_port, port.protocol) for port in container.ports),
         )
 
+    def _ensure_volumes(self, pod: Pod, container: Container) -> None:
+        """Make what a container mounts; MountError or ConfigError where that cannot be."""
+        if not container.volume_mounts:
+            return
+        volumes = container_volumes(self.rundir, self.store, pod)
+        for name, volume in volumes.items():
+            try:
+                ensure_volume(volume)
+            except KlabError as error:
+                raise MountError([mount_failed(name, error)]) from error
+        for directory in plan_mounts(container, volumes).directories:
+            ensure_volume(directory)
+
+    def refresh_volumes(self, pod: Pod) -> None:
+        """Bring the files of a pod's ConfigMaps and Secrets up to date."""
+        if pod.uid in self.records and pod.volumes and not pod.finished:
+            for volume in container_volumes(self.rundir, self.store, pod).values():
+                if isinstance(volume, Projection):
+                    ensure_volume(volume)
+
     def _write_files(self, pod: Pod) -> None:
         """Write the pod's /etc files."""
         etc = self.rundir.pods / pod.uid / "etc"
         etc.mkdir(parents=True, exist_ok=True)
         (etc.parent / "logs").mkdir(exist_ok=True)
         for name, text in plan_sandbox_files(pod, self.dns, ResolvConf()).etc.items():
-            (etc / name).write_text(text)
+            with (etc / name).open("w") as file:
+                file.write(text)
 
     def _tell_started(self, started: Sequence[ContainerStatus], objects: Mapping[str, Mapping[str, Any]]) -> None:
         with self.store.batch():
@@ -247,20 +334,29 @@ def container_sandbox(rundir: RunDir, store: Store, pod: Pod, container: Contain
         hostname=(directory / "etc" / "hostname").read_text().strip(),
         root_dir=str(directory / "containers" / container.name),
         etc_dir=str(directory / "etc"),
+        mounts=tuple(Mount(*bind) for bind in plan_mounts(container, container_volumes(rundir, store, pod)).binds) if container.volume_mounts else (),
     )
+
+
+def container_volumes(rundir: RunDir, store: Store, pod: Pod) -> dict[str, Volume]:
+    """Plan the volumes of a pod by name; MountError where one cannot be."""
+    return plan_volumes(pod, str(rundir.pods / pod.uid), _node_facts(store, pod), partial(_find, store))
+
+
+def _node_facts(store: Store, pod: Pod) -> NodeFacts:
+    node = store.get(NODES, None, pod.node_name)
+    return NodeFacts(_addresses(node), node["status"].get("allocatable") or {})
 
 
 def container_variables(store: Store, pod: Pod, container: Container) -> dict[str, str]:
     """Give a container's environment; ConfigError where something that it refers to is missing."""
-    node = store.get(NODES, None, pod.node_name)
-    facts = NodeFacts(_addresses(node), node["status"].get("allocatable") or {})
     services = service_environment((Service.of(obj) for obj in store.list(SERVICES)), pod.namespace)
-    return resolve_environment(pod, container, facts, lambda kind, namespace, name: _find(store, kind, namespace, name), services)
+    return resolve_environment(pod, container, _node_facts(store, pod), partial(_find, store), services)
 
 
 def _find(store: Store, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
     try:
-        return store.get(resources.of("v1", kind), namespace, name)
+        return store.get(resources.of("v1", kind), namespace or None, name)
     except NotFoundError:
         return None
 

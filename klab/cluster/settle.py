@@ -14,6 +14,7 @@ from klab.api.nodes import node_objects
 from klab.api.pod import Pod
 from klab.cluster.addresses import allocate
 from klab.cluster.topology import PINNED_ANNOTATION, Topology
+from klab.cluster.views import PodViews
 from klab.controlplane.events import Recorder
 from klab.controlplane.scheduler import Binding, Scheduler
 from klab.controlplane.store import Store, render_time
@@ -60,11 +61,11 @@ def topology_of(store: Store, lab: Lab, rundir: RunDir) -> Topology:
     return Topology.of(lab, store.list(NODES), str(rundir.cni_state))
 
 
-def schedule(store: Store, recorder: Recorder) -> None:
+def schedule(store: Store, views: PodViews, recorder: Recorder) -> None:
     """Give every pod that waits for a node one, or say in an event why there is none."""
     if not any(_waits(obj) for obj in store.list(PODS)):
         return
-    pods = [(obj, Pod.of(obj)) for obj in store.list(PODS)]
+    pods = [(obj, views.of(obj)) for obj in store.list(PODS)]
     scheduler = Scheduler(store.list(NODES), [pod for _obj, pod in pods if pod.node_name])
     with store.batch():
         for obj, pod in sorted(pods, key=_age):
@@ -76,11 +77,11 @@ def schedule(store: Store, recorder: Recorder) -> None:
                     _leave_pending(store, recorder, obj, outcome.message)
 
 
-def give_addresses(store: Store, topology: Topology) -> dict[str, KlabError]:
+def give_addresses(store: Store, views: PodViews, topology: Topology) -> dict[str, KlabError]:
     """Give every pod on a node its addresses, before anything of it is built; return for whom there was none, by uid."""
     if topology.plugins_address or not any(_lacks_address(obj) for obj in store.list(PODS)):
         return {}
-    pods = [pod for _obj, pod in sorted(((obj, Pod.of(obj)) for obj in store.list(PODS)), key=_age)]
+    pods = [pod for _obj, pod in sorted(((obj, views.of(obj)) for obj in store.list(PODS)), key=_age)]
     asking = [
         pod
         for pod in pods

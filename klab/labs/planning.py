@@ -15,6 +15,7 @@ from klab.apiserver import bulk
 from klab.apiserver.rest import Hooks, Rest
 from klab.cluster import settle
 from klab.cluster.topology import Topology, node_owner, pod_owner
+from klab.cluster.views import PodViews
 from klab.cluster.wiring import look
 from klab.controlplane.events import Recorder
 from klab.controlplane.store import Store
@@ -44,8 +45,9 @@ def plan(lab: Lab, documents: Sequence[Any]) -> list[Step]:
     with store.batch():
         bulk.apply_all(Rest(store, Hooks()), [bulk.Entry(document.where, document.obj) for document in objects])
     topology = settle.topology_of(store, lab, rundir)
-    settle.schedule(store, Recorder(store, lambda: datetime.now(UTC)))
-    settle.give_addresses(store, topology)
+    views = PodViews()
+    settle.schedule(store, views, Recorder(store, lambda: datetime.now(UTC)))
+    settle.give_addresses(store, views, topology)
     wanted = [item for objects in _desired(store, topology).values() for item in objects]
     standing: dict[Key, KernelObject] = {}
     if rundir.exists():
