@@ -18,6 +18,8 @@ from klab.kubelet.images.http import Request, Response, as_json, fail, text
 from klab.kubelet.images.launch import Flags, parse_duration, tcp_ports
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from klab.kubelet.images.behaviour import HttpHandler
 
 _TAG = re.compile(r":v?(\d+)(?:\.(\d+))?(?:\.(\d+))?$")
@@ -47,8 +49,9 @@ def whoami(launch: Launch) -> Behaviour:
                 return as_json({**facts, "host": request.header("host"), "method": request.method, **({"name": name} if name else {})})
         lines = [f"Name: {name}"] if name else []
         lines += [f"Hostname: {context.hostname}", *(f"IP: {address}" for address in _addresses(context)), f"RemoteAddr: {context.client}"]
-        host, headers = request.header("host"), _headers(request, end="\r")
-        sent = f"{request.method} {request.target} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n"
+        host, agent = request.header("host"), request.header("user-agent", "Go-http-client/1.1")
+        others = _headers(request, {"host", "user-agent"}, end="\r")
+        sent = f"{request.method} {request.target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n{others}\r\n"
         return text("".join(f"{line}\n" for line in lines) + sent)
 
     return _serve(respond, (Port(port),) if port else tcp_ports(launch, 80))
@@ -162,9 +165,9 @@ def _ealen(request: Request, context: Context) -> Response:
     )
 
 
-def _headers(request: Request, end: str = "") -> str:
-    """Write the headers, without Host, in Go's form and in the order of names."""
-    return "".join(sorted(f"{canonical(name)}: {value}{end}\n" for name, value in request.headers if name.lower() != "host"))
+def _headers(request: Request, without: Collection[str] = ("host",), end: str = "") -> str:
+    """Write the headers in Go's form and in the order of names."""
+    return "".join(sorted(f"{canonical(name)}: {value}{end}\n" for name, value in request.headers if name.lower() not in without))
 
 
 def _addresses(context: Context) -> list[str]:

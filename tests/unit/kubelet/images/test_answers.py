@@ -11,10 +11,10 @@ Start = Callable[..., Any]
 
 
 def test_whoami_tells_itself_and_the_request(container: Start) -> None:
-    answer = container("traefik/whoami:v1.10", "--name=me").text("/a?b=c", headers={"Accept": "*/*"})
+    answer = container("traefik/whoami:v1.10", "--name=me").text("/a?b=c", headers={"Accept": "*/*", "User-Agent": "curl"})
     assert answer == (
         "Name: me\nHostname: web-1\nIP: 127.0.0.1\nIP: ::1\nIP: 10.0.0.5\nRemoteAddr: 10.0.1.7:40000\n"
-        "GET /a?b=c HTTP/1.1\r\nHost: 10.0.0.5:8080\r\nAccept: */*\r\n\r\n"
+        "GET /a?b=c HTTP/1.1\r\nHost: 10.0.0.5:8080\r\nUser-Agent: curl\r\nAccept: */*\r\n\r\n"
     )
 
 

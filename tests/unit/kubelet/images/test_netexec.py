@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,6 +118,13 @@ def test_datagrams(netexec: Start, datagram: bytes, answer: Any) -> None:
 
 def test_http_override_answers_every_path_alike(netexec: Start) -> None:
     assert netexec("--http-override=/echo?msg=same").text("/hostname", method="POST") == "same"
+
+
+def test_it_goes_on_serving_after_sigterm_where_it_is_told_to(netexec: Start) -> None:
+    driver = netexec("--delay-shutdown=5")
+    assert driver.behaviour.stop_delay == 5.0
+    driver.context = replace(driver.context, stopping=True)
+    assert (driver.ask("/readyz").status, driver.ask("/healthz").status) == (503, 200)
 
 
 def test_an_unknown_subcommand_ends_the_container(container: Start) -> None:
