@@ -6,33 +6,20 @@ It is no RFC 9535: text stands outside of braces, `$` and `@` both mean the curr
 
 from __future__ import annotations
 
-import json
-import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from klab.errors import KlabError, UsageError
+from klab.cli import jsonsteps
+from klab.cli.jsonsteps import Step, value_text
+from klab.errors import UsageError
 
 _TERMINATORS = frozenset(" \t\r\n.,[]$@{}")
-_SLICE = re.compile(r"(-?\d*)(:-?\d*)?(:-?\d*)?")
 _FILTER = re.compile(r"([^!<>=]+)([!<>=]+)(.+)")
 _RELAXED = re.compile(r"\{\.?([^{}]+)\}|\.?([^{}]+)")
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
-_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-Step = Callable[[list[Any]], list[Any]]
-"""One step of a path: from the values reached so far to the next ones."""
 
 
 @dataclass(slots=True)
@@ -52,7 +39,7 @@ def parse_template(text: str) -> list[Block]:
         if text[position] != "{":
             end = text.find("{", position)
             end = len(text) if end < 0 else end
-            open_bodies[-1].append(Block([_text(text[position:end])]))
+            open_bodies[-1].append(Block([jsonsteps.text(text[position:end])]))
             position = end
             continue
         reader = _Reader(text, position + 1)
@@ -103,17 +90,6 @@ def render(template: Sequence[Block], data: Any) -> str:
     return "".join(" ".join(value_text(value) for value in values) for values in find(template, data))
 
 
-def value_text(value: Any) -> str:
-    """Write one value as kubectl does: text bare, objects and lists as JSON on one line."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).translate(_HTML)
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return json.dumps(value)
-
-
 class _Reader:
     """Reads one action, the text between braces, into steps."""
 
@@ -121,7 +97,6 @@ class _Reader:
         self.text = text
         self.position = position
         self.steps: list[Step] = []
-        self._after_recursion = False
 
     def read_action(self) -> list[str]:
         """Read up to and past the closing brace; give the keywords met (`range`, `end`)."""
@@ -132,11 +107,11 @@ class _Reader:
             elif self._skip(".."):
                 self._read_recursion()
             elif self._skip("["):
-                self.steps.append(_index(self._until("]", "unterminated array")))
+                self.steps.append(jsonsteps.index(self._until("]", "unterminated array")))
             elif self._skip("."):
-                self.steps.append(_field(self._read_name()))
+                self.steps.append(jsonsteps.field(self._read_name()))
             elif self._peek() in ('"', "'"):
-                self.steps.append(_text(self._read_quoted()))
+                self.steps.append(jsonsteps.text(self._read_quoted()))
             elif self._peek() in (" ", "@", "$"):
                 self.position += 1
             else:
@@ -150,12 +125,12 @@ class _Reader:
         if word in ("range", "end"):
             words.append(word)
         else:
-            self.steps.append(_literal(_value_of(word, self._error)))
+            self.steps.append(jsonsteps.literal(_value_of(word, self._error)))
 
     def _read_recursion(self) -> None:
-        self.steps.append(_recurse)
+        self.steps.append(jsonsteps.recurse)
         if self._peek().isalnum() or self._peek() == "_":
-            self.steps.append(_field(self._read_name()))
+            self.steps.append(jsonsteps.field(self._read_name()))
         elif self._peek() == ".":
             raise self._error("invalid multiple recursive descent")
 
@@ -217,6 +192,11 @@ class _Reader:
         return UsageError(f'the JSONPath template "{self.text}" is wrong at character {self.position + 1}: {finding}')
 
 
+def _filter(text: str) -> Step:
+    found = _FILTER.fullmatch(text)
+    return jsonsteps.comparison(_steps(found[1]), found[2], _steps(found[3])) if found else jsonsteps.exists(_steps(text))
+
+
 def _steps(action: str) -> list[Step]:
     reader = _Reader(action + "}", 0)
     reader.read_action()
@@ -230,104 +210,3 @@ def _value_of(word: str, error: Callable[[str], UsageError]) -> Any:
         return float(word) if "." in word else int(word)
     except ValueError:
         raise error(f"unrecognized identifier {word}") from None
-
-
-def _text(text: str) -> Step:
-    return lambda values: [text]  # noqa: ARG005 - text stands whatever was selected before
-
-
-def _literal(value: Any) -> Step:
-    return lambda values: [value for _ in values]
-
-
-def _field(name: str) -> Step:
-    if name == "*":
-        return lambda values: [child for value in values for child in _children(value)]
-    return lambda values: [value[name] for value in values if isinstance(value, dict) and name in value]
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return [value[key] for key in sorted(value)]
-    return value if isinstance(value, list) else []
-
-
-def _recurse(values: list[Any]) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        if children := _children(value):
-            found += [value, *_recurse(children)]
-    return found
-
-
-def _index(text: str) -> Step:
-    if "," in text:
-        parts = [_index(part.strip()) for part in text.split(",")]
-        return lambda values: [found for part in parts for found in part(values)]
-    if len(text) > 1 and text[0] == text[-1] == "'":
-        return _field(text[1:-1].replace("\\", ""))
-    if text == "*":
-        text = ":"
-    if not (found := _SLICE.fullmatch(text)):
-        raise UsageError(f"invalid array index {text} in a JSONPath template; use a number, *, a slice like 0:2, or a key in single quotes")
-    first, last, step = found[1], found[2], found[3]
-    return lambda values: [item for value in values for item in _slice(value, first, last, step)]
-
-
-def _slice(value: Any, first: str, last: str | None, step: str | None) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise KlabError(f"{value_text(value)} is not an array, so the JSONPath template cannot index it")
-    size = len(value)
-    start = int(first or 0)
-    start += size if start < 0 else 0
-    if last is None:
-        stop = start + 1
-    else:
-        stop = int(last[1:] or size)
-        stop += size if stop < 0 else 0
-    if start == stop:
-        return []
-    for at, bound in ((start, size - 1), (stop - 1, size - 1)):
-        if not 0 <= at <= bound:
-            raise KlabError(f"array index out of bounds: index {at}, length {size}")
-    if step and int(step[1:] or 1) <= 0:
-        raise KlabError("a step in a JSONPath template must be greater than 0")
-    return value[start : stop : int(step[1:] or 1) if step else 1]
-
-
-def _filter(text: str) -> Step:
-    comparison = _FILTER.fullmatch(text)
-    if comparison is None:
-        exists = _steps(text)
-        return lambda values: [item for value in values for item in _items(value) if _walk(exists, item)]
-    left, right = _steps(comparison[1]), _steps(comparison[3])
-    compare = _COMPARE.get(comparison[2])
-    if compare is None:
-        raise UsageError(f"unrecognized filter operator {comparison[2]} in a JSONPath template; use one of {' '.join(_COMPARE)}")
-    return lambda values: [item for value in values for item in _items(value) if _holds(compare, _walk(left, item), _walk(right, item))]
-
-
-def _items(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise KlabError(f"{value_text(value)} is not an array, so the JSONPath template cannot filter it")
-    return value
-
-
-def _walk(steps: Sequence[Step], value: Any) -> list[Any]:
-    values = [value]
-    for step in steps:
-        values = step(values)
-    return values
-
-
-def _holds(compare: Callable[[Any, Any], bool], left: list[Any], right: list[Any]) -> bool:
-    if not left or not right:
-        return False
-    if len(left) > 1 or len(right) > 1:
-        raise KlabError("a filter in a JSONPath template can only compare one element at a time")
-    try:
-        return compare(left[0], right[0])
-    except TypeError:
-        raise KlabError(f"a JSONPath filter cannot compare {value_text(left[0])} with {value_text(right[0])}: incompatible types") from None

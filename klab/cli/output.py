@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from klab.cli import jsonpath
+from klab.cli.jsonsteps import value_text
 from klab.cli.printers.table import render_rows, writer
 from klab.cli.printers.tabwriter import escape_terminal
 from klab.errors import UsageError
@@ -128,7 +129,7 @@ def _go_text(value: Any) -> str:
         return f"map[{' '.join(f'{key}:{_go_text(value[key])}' for key in sorted(value))}]"
     if isinstance(value, list):
         return f"[{' '.join(_go_text(one) for one in value)}]"
-    return "<nil>" if value is None else escape_terminal(jsonpath.value_text(value))
+    return "<nil>" if value is None else escape_terminal(value_text(value))
 
 
 def sort_objects(objects: Sequence[Object], path: str) -> list[Object]:

@@ -1,4 +1,4 @@
-"""The parts that pods and pod templates share: containers, probes, environment, volumes, tolerations."""
+"""The parts that pods and pod templates share: containers, probes, environment, tolerations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from klab.cli.describers.quantities import quantity_text
 from klab.cli.describers.text import Description, Object, bool_text, time_text
-from klab.cli.printers.values import NONE, UNSET, dig, selector_text
+from klab.cli.describers.volumes import describe_volumes, optional_text
+from klab.cli.printers.values import NONE, dig, selector_text
 
 _RESOLVED = ("metadata.name", "metadata.namespace")
 """The fields whose values kubectl shows where a variable refers to them."""
@@ -137,7 +138,7 @@ def _describe_env_from(text: Description, container: Object) -> None:
     for source in container["envFrom"]:
         kind, ref = ("ConfigMap", source["configMapRef"]) if "configMapRef" in source else ("Secret", source.get("secretRef") or {})
         prefix = f" with prefix '{source['prefix']}'" if source.get("prefix") else ""
-        text.line(f"{ref.get('name', '')}\t{kind}{prefix}\tOptional: {_optional(ref)}", 3)
+        text.line(f"{ref.get('name', '')}\t{kind}{prefix}\tOptional: {optional_text(ref)}", 3)
 
 
 def _describe_env(text: Description, container: Object, metadata: Object) -> None:
@@ -158,13 +159,9 @@ def _describe_env_source(text: Description, name: str, source: Object, metadata:
     elif resource := source.get("resourceFieldRef"):
         text.field(name, f"({resource['resource']})", 3)
     elif secret := source.get("secretKeyRef"):
-        text.field(name, f"<set to the key '{secret['key']}' in secret '{secret.get('name', '')}'>\tOptional: {_optional(secret)}", 3)
+        text.field(name, f"<set to the key '{secret['key']}' in secret '{secret.get('name', '')}'>\tOptional: {optional_text(secret)}", 3)
     elif config := source.get("configMapKeyRef"):
-        text.field(name, f"<set to the key '{config['key']}' of config map '{config.get('name', '')}'>\tOptional: {_optional(config)}", 3)
-
-
-def _optional(ref: Object) -> str:
-    return "true" if ref.get("optional") else "false"
+        text.field(name, f"<set to the key '{config['key']}' of config map '{config.get('name', '')}'>\tOptional: {optional_text(config)}", 3)
 
 
 def _describe_mounts(text: Description, container: Object) -> None:
@@ -174,67 +171,6 @@ def _describe_mounts(text: Description, container: Object) -> None:
         flags = "ro" if mount.get("readOnly") else "rw"
         sub_path = f",path={json.dumps(mount['subPath'])}" if mount.get("subPath") else ""
         text.line(f"{mount['mountPath']} from {mount['name']} ({flags}{sub_path})", 3)
-
-
-_VOLUMES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
-    "hostPath": ("HostPath (bare host directory volume)", (("Path", "path", ""), ("HostPathType", "type", NONE))),
-    "emptyDir": ("EmptyDir (a temporary directory that shares a pod's lifetime)", (("Medium", "medium", ""), ("SizeLimit", "sizeLimit", UNSET))),
-    "secret": ("Secret (a volume populated by a Secret)", (("SecretName", "secretName", ""), ("Optional", "optional", "false"))),
-    "configMap": ("ConfigMap (a volume populated by a ConfigMap)", (("Name", "name", ""), ("Optional", "optional", "false"))),
-    "nfs": (
-        "NFS (an NFS mount that lasts the lifetime of a pod)",
-        (("Server", "server", ""), ("Path", "path", ""), ("ReadOnly", "readOnly", "false")),
-    ),
-    "persistentVolumeClaim": (
-        "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
-        (("ClaimName", "claimName", ""), ("ReadOnly", "readOnly", "false")),
-    ),
-}
-
-
-def describe_volumes(text: Description, title: str, volumes: Sequence[Object]) -> None:
-    """Add the section of volumes."""
-    if not volumes:
-        text.field(title, NONE)
-        return
-    text.line(f"{title}:")
-    indent = " " if title.startswith(" ") else ""
-    for volume in volumes:
-        text.line(f"{indent}{volume['name']}:", 1)
-        kind = next((key for key in volume if key != "name"), "")
-        if kind in _VOLUMES:
-            type_text, fields = _VOLUMES[kind]
-            text.field("Type", type_text, 2)
-            for name, key, default in fields:
-                value = (volume[kind] or {}).get(key)
-                text.field(name, default if value is None else str(value).lower() if isinstance(value, bool) else value, 2)
-        elif kind == "downwardAPI":
-            _describe_downward(text, volume[kind])
-        elif kind == "projected":
-            _describe_projected(text, volume[kind])
-        else:
-            text.line("<unknown>", 1)
-
-
-def _describe_downward(text: Description, source: Object) -> None:
-    text.field("Type", "DownwardAPI (a volume populated by information about the pod)", 2)
-    text.line("Items:", 2)
-    for item in source.get("items") or ():
-        field = dig(item, "fieldRef", "fieldPath") or dig(item, "resourceFieldRef", "resource", default="")
-        text.line(f"{field} -> {item.get('path', '')}", 3)
-
-
-def _describe_projected(text: Description, projected: Object) -> None:
-    text.field("Type", "Projected (a volume that contains injected data from multiple sources)", 2)
-    for source in projected.get("sources") or ():
-        for key, title in (("secret", "SecretName"), ("configMap", "ConfigMapName")):
-            if key in source:
-                text.field(title, source[key].get("name", ""), 2)
-                text.field("Optional", _optional(source[key]), 2)
-        if "downwardAPI" in source:
-            text.field("DownwardAPI", "true", 2)
-        if "serviceAccountToken" in source:
-            text.field("TokenExpirationSeconds", source["serviceAccountToken"].get("expirationSeconds", ""), 2)
 
 
 def describe_spread(text: Description, title: str, spec: Object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from klab.cli.describers import config, limits, network, nodes, pods, workloads
+from klab.cli.describers import config, limits, network, nodes, pods, policy, workloads
 from klab.cli.describers.lookup import Lookup
 
 Describer = Callable[[Mapping[str, Any], Lookup], str]
@@ -28,8 +28,8 @@ DESCRIBERS: dict[str, Describer] = {
     "apps/v1/StatefulSet": workloads.describe_stateful_set,
     "batch/v1/Job": workloads.describe_job,
     "batch/v1/CronJob": workloads.describe_cron_job,
-    "autoscaling/v2/HorizontalPodAutoscaler": workloads.describe_autoscaler,
-    "policy/v1/PodDisruptionBudget": workloads.describe_budget,
+    "autoscaling/v2/HorizontalPodAutoscaler": policy.describe_autoscaler,
+    "policy/v1/PodDisruptionBudget": policy.describe_budget,
     "discovery.k8s.io/v1/EndpointSlice": network.describe_endpoint_slice,
     "networking.k8s.io/v1/Ingress": network.describe_ingress,
     "networking.k8s.io/v1/IngressClass": network.describe_ingress_class,

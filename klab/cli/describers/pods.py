@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from klab.cli.describers.containers import describe_containers, describe_spread, describe_volumes, tolerations
+from klab.cli.describers.containers import describe_containers, describe_spread, tolerations
 from klab.cli.describers.lookup import Lookup
 from klab.cli.describers.quantities import qos_class
 from klab.cli.describers.text import Description, Object, controlled_by, time_text
+from klab.cli.describers.volumes import describe_volumes
 from klab.cli.printers.values import NONE, dig, since
 
 

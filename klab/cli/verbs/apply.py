@@ -18,6 +18,8 @@ from klab.errors import UsageError
 
 SECTION = "Objects"
 
+_DRY_RUNS = {"none": "", "server": " (server dry run)", "client": " (dry run)"}
+
 
 def command(  # noqa: PLR0913 - kubectl's options
     ctx: typer.Context,
@@ -26,8 +28,8 @@ def command(  # noqa: PLR0913 - kubectl's options
     filenames: options.Filenames = None,
     namespace: options.Namespace = None,
     dry_run: Annotated[
-        str | None, typer.Option("--dry-run", metavar="server|none", help="With `server`, say what would be done, and do nothing.")
-    ] = None,
+        str, typer.Option("--dry-run", metavar="none|server|client", help="Say what would be done, and do nothing.", show_default=False)
+    ] = "none",
     output_format: options.Output = "",
     lab: options.Lab = None,
 ) -> None:
@@ -38,17 +40,16 @@ def command(  # noqa: PLR0913 - kubectl's options
       klab apply -f web.yaml -f db.yaml
       cat web.yaml | klab apply -
     """
-    if dry_run not in (None, "none", "server", "client"):
-        raise UsageError(f"--dry-run={dry_run} is unknown; use server or none")
+    if dry_run not in _DRY_RUNS:
+        raise UsageError(f'Invalid dry-run value ({dry_run}). Must be "none", "server", or "client".')
     printer = output.printer(output_format, headers=True) if output_format else None
     sources = sources_of(files, filenames)
     api = api_of(ctx, lab)
-    dry = dry_run in ("server", "client")
     documents = load_objects(api, sources, sys.stdin, namespace_given(ctx, namespace))
-    results = api.apply(documents, dry)
+    results = api.apply(documents, dry_run != "none")
     if printer:
         applied = [obj for _, obj in results]
         out(printer(applied[0] if len(applied) == 1 else output.list_object(applied)))
         return
     for result, obj in results:
-        out(f"{output.object_name(obj)} {result}{' (server dry run)' if dry else ''}\n")
+        out(f"{output.object_name(obj)} {result}{_DRY_RUNS[dry_run]}\n")

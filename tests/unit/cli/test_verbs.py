@@ -361,7 +361,7 @@ def test_descriptions_stand_two_lines_apart(klab: Any, backend: Any) -> None:
             "error: a.yaml: x: m\nerror: b.yaml: n\nerror: 2 faults found; nothing was changed\n",
         ),
         (KeyboardInterrupt(), 130, ""),
-        (PermissionError(13, "Permission denied", "/run/klab"), 4, "error: Permission denied: /run/klab; klab works as root: sudo klab ...\n"),
+        (PermissionError(13, "Permission denied", "/run/klab"), 4, "error: Permission denied: /run/klab; run it as root: sudo klab up a.yaml\n"),
         (RuntimeError("oops"), 1, "error: internal error: RuntimeError: oops; run it again with KLAB_DEBUG=1 for the traceback\n"),
     ],
 )
