@@ -13,8 +13,6 @@ from pathlib import Path
 
 from klab.runtime.names import LOG_NAME, PID_NAME, SOCKET_NAME
 
-_DESCRIPTORS = 1 << 20  # as containerd's containers have: sockets and connections of thousands of pods
-
 
 def main() -> int:
     """Make sure of being the only one, listen, and fork; heavy imports come after that."""
@@ -64,8 +62,8 @@ def _serve(run_dir: Path, listening: socket.socket) -> None:
     from klab.runtime.server import Server  # noqa: PLC0415
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    descriptors = min(_DESCRIPTORS, int(Path("/proc/sys/fs/nr_open").read_text()))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     async def serve() -> None:
         await Server(run_dir, os.environ["KLAB_OWNER"]).serve(listening)
