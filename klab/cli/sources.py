@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from klab.api.load import Document, collect
 from klab.api.resources import BUILTIN
 from klab.cli.backend import Api
-from klab.cli.targets import registry_of
+from klab.cli.targets import Target, parse_targets, registry_of
 from klab.errors import InvalidManifestError, UsageError
+
+if TYPE_CHECKING:
+    from klab.api.load import Document
 
 
 def sources_of(files: Sequence[str] | None, filenames: Sequence[str] | None) -> list[str]:
@@ -26,10 +29,22 @@ def load_objects(api: Api, sources: Sequence[str], stdin: TextIO, namespace: str
 
     InvalidManifestError with all faults; UsageError for an object of another namespace than the one asked for.
     """
+    from klab.api.load import collect  # noqa: PLC0415 - YAML takes 25 ms, and most of `get` and `delete` name no file
+
     documents, faults = collect(sources, stdin, registry_of(api))
     if faults:
         raise InvalidManifestError(faults)
     return [_placed(document, namespace) for document in documents if document.resource != BUILTIN.by_word("labs")]
+
+
+def choose_targets(api: Api, words: Sequence[str] | None, filenames: Sequence[str] | None, namespace: str | None) -> list[Target]:
+    """Give what a command line names: by words, or by the manifests of `-f`."""
+    if not filenames:
+        return parse_targets(api, words or ())
+    if words:
+        raise UsageError("when paths or stdin are provided as resource input, you may not specify resource arguments as well")
+    documents = load_objects(api, sources_of(None, filenames), sys.stdin, namespace)
+    return [Target(one.resource, one.obj["metadata"]["name"], one.obj["metadata"].get("namespace", "default")) for one in documents]
 
 
 def _placed(document: Document, namespace: str | None) -> Document:

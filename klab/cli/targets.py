@@ -12,10 +12,15 @@ from klab.errors import NotFoundError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object by name, or, without a name, all of its kind."""
+    """One object by name, or, without a name, all of its kind; `namespace` is that of a manifest that it was found in."""
 
     resource: Resource
     name: str | None = None
+    namespace: str | None = None
+
+    def home(self, namespace: str | None) -> str | None:
+        """Give the namespace to ask in, where the command line means `namespace` (None: all of them)."""
+        return (self.namespace or namespace) if self.resource.namespaced else None
 
 
 def resource_of(api: Api, word: str) -> Resource:

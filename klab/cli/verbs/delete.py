@@ -5,32 +5,21 @@ Waits until they are gone, as `kubectl delete` does, unless `--wait=false`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
 
-from klab.api.resources import Resource
 from klab.cli import options
 from klab.cli.backend import Api
 from klab.cli.render import out_line, print_error, warn
 from klab.cli.session import api_of, namespace_given, namespace_of
-from klab.cli.sources import load_objects, sources_of
-from klab.cli.targets import check_selection, parse_targets
+from klab.cli.sources import choose_targets
+from klab.cli.targets import Target, check_selection
 from klab.errors import KlabError, NotFoundError, UsageError
 
 SECTION = "Objects"
-
-
-@dataclass(frozen=True, slots=True)
-class _Victim:
-    """One object that shall go."""
-
-    resource: Resource
-    namespace: str | None
-    name: str
 
 
 def command(  # noqa: PLR0913 - kubectl's options
@@ -70,14 +59,10 @@ def command(  # noqa: PLR0913 - kubectl's options
         raise UsageError(f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"')
     if every and (selector or field_selector):
         raise UsageError("cannot set --all and --selector or --field-selector at the same time")
-    if filenames and words:
-        raise UsageError("files are named with -f, so no kinds or names may be given")
     api = api_of(ctx, lab)
     home = None if all_namespaces else namespace_of(ctx, namespace)
-    if filenames:
-        victims = _of_files(api, sources_of(None, filenames), namespace_given(ctx, namespace))
-    else:
-        victims = _of_words(api, words or (), home, _Choice(every, selector or "", field_selector or ""))
+    targets = choose_targets(api, words, filenames, namespace_given(ctx, namespace))
+    victims = _named(api, targets, home, _Choice(every, selector or "", field_selector or ""))
     if not victims:
         out_line("No resources found")
     if force and grace == 0:
@@ -128,37 +113,28 @@ def _grace(period: int, force: bool, now: bool) -> int | None:
     return period if force else max(period, 1)
 
 
-def _of_files(api: Api, sources: Sequence[str], given: str | None) -> list[_Victim]:
-    documents = load_objects(api, sources, sys.stdin, given)
-    return [
-        _Victim(one.resource, one.obj["metadata"].get("namespace", "default") if one.resource.namespaced else None, one.obj["metadata"]["name"])
-        for one in documents
-    ]
-
-
-def _of_words(api: Api, words: Sequence[str], home: str | None, choice: _Choice) -> list[_Victim]:
-    targets = parse_targets(api, words)
+def _named(api: Api, targets: Sequence[Target], home: str | None, choice: _Choice) -> list[Target]:
+    """Give the targets with a name each: those of a whole kind become the objects that `choice` takes of it."""
     check_selection(targets, home is None, bool(choice))
-    victims: list[_Victim] = []
+    victims: list[Target] = []
     for target in targets:
-        namespace = home if target.resource.namespaced else None
         if target.name:
-            victims.append(_Victim(target.resource, namespace, target.name))
+            victims.append(replace(target, namespace=target.home(home)))
         elif not choice:
             raise UsageError("resource(s) were provided, but no name was specified; give names, -l QUERY or --all")
         else:
-            found = api.list(target.resource, namespace, choice.selector, choice.fields)["items"]
-            victims += [_Victim(target.resource, item["metadata"].get("namespace"), item["metadata"]["name"]) for item in found]
+            found = api.list(target.resource, target.home(home), choice.selector, choice.fields)["items"]
+            victims += [Target(target.resource, item["metadata"]["name"], item["metadata"].get("namespace")) for item in found]
     return victims
 
 
-def _delete(api: Api, victims: Sequence[_Victim], manner: _Manner) -> list[KlabError]:
+def _delete(api: Api, victims: Sequence[Target], manner: _Manner) -> list[KlabError]:
     """Delete one after another, then wait for all; give what went wrong."""
-    doomed: list[_Victim] = []
+    doomed: list[Target] = []
     errors: list[KlabError] = []
     for victim in victims:
         try:
-            api.delete(victim.resource, victim.namespace, victim.name, manner.grace, manner.propagation)
+            api.delete(victim.resource, victim.namespace, victim.name or "", manner.grace, manner.propagation)
         except NotFoundError as error:
             if not manner.lenient:
                 errors.append(error)
@@ -175,7 +151,7 @@ def _delete(api: Api, victims: Sequence[_Victim], manner: _Manner) -> list[KlabE
     return errors
 
 
-def _await_gone(api: Api, victim: _Victim) -> None:
+def _await_gone(api: Api, victim: Target) -> None:
     """Watch the object until it is deleted; one that was made anew under its name is not waited for."""
     fields = f"metadata.name={victim.name}"
     while True:

@@ -13,8 +13,9 @@ from klab.cli.backend import Api, Object
 from klab.cli.describers.kinds import describe
 from klab.cli.describers.lookup import Lookup
 from klab.cli.render import out, print_error, say
-from klab.cli.session import api_of, namespace_of
-from klab.cli.targets import Target, check_selection, parse_targets
+from klab.cli.session import api_of, namespace_given, namespace_of
+from klab.cli.sources import choose_targets
+from klab.cli.targets import Target, check_selection
 from klab.errors import KlabError, NotFoundError
 
 SECTION = "Objects"
@@ -24,6 +25,7 @@ def command(  # noqa: PLR0913 - kubectl's options
     ctx: typer.Context,
     *,
     words: options.Words = None,
+    filenames: options.Filenames = None,
     namespace: options.Namespace = None,
     all_namespaces: options.AllNamespaces = False,
     selector: options.Selector = None,
@@ -39,14 +41,14 @@ def command(  # noqa: PLR0913 - kubectl's options
       klab describe pods -l app=web
     """
     api = api_of(ctx, lab)
-    targets = parse_targets(api, words or ())
+    targets = choose_targets(api, words, filenames, namespace_given(ctx, namespace))
     check_selection(targets, all_namespaces, bool(selector))
     home = None if all_namespaces else namespace_of(ctx, namespace)
     found: list[Object] = []
     errors: list[KlabError] = []
     for target in targets:
         try:
-            found += _find(api, target, home if target.resource.namespaced else None, selector or "")
+            found += _find(api, target, target.home(home), selector or "")
         except NotFoundError as error:
             errors.append(error)
     lookup = Lookup(api, datetime.now(UTC), show_events)

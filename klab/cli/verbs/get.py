@@ -17,8 +17,9 @@ from klab.cli.backend import Api, Object
 from klab.cli.printers.kinds import columns_of
 from klab.cli.printers.table import TableOptions, event_cell, header, render_rows, render_table, row, writer
 from klab.cli.render import out, print_error, say, warn
-from klab.cli.session import api_of, namespace_of
-from klab.cli.targets import Target, check_selection, parse_targets
+from klab.cli.session import api_of, namespace_given, namespace_of
+from klab.cli.sources import choose_targets
+from klab.cli.targets import Target, check_selection
 from klab.errors import KlabError, NotFoundError, UsageError
 
 SECTION = "Objects"
@@ -34,15 +35,12 @@ class Query:
     fields: str = ""
     sort_by: str = ""
 
-    def namespace_for(self, target: Target) -> str | None:
-        """Give the namespace to ask in for one target."""
-        return self.namespace if target.resource.namespaced else None
-
 
 def command(  # noqa: PLR0913 - kubectl's options
     ctx: typer.Context,
     *,
     words: options.Words = None,
+    filenames: options.Filenames = None,
     namespace: options.Namespace = None,
     all_namespaces: options.AllNamespaces = False,
     selector: options.Selector = None,
@@ -75,7 +73,7 @@ def command(  # noqa: PLR0913 - kubectl's options
         raise UsageError("--output-watch-events option can only be used with --watch or --watch-only")
     printer = output.printer(output_format, not no_headers) if name not in ("", "wide") else None
     api = api_of(ctx, lab)
-    targets = parse_targets(api, words or ())
+    targets = choose_targets(api, words, filenames, namespace_given(ctx, namespace))
     check_selection(targets, all_namespaces, bool(selector or field_selector))
     query = Query(targets, None if all_namespaces else namespace_of(ctx, namespace), selector or "", field_selector or "", sort_by or "")
     table = TableOptions(
@@ -109,9 +107,9 @@ def _fetch(api: Api, query: Query, ignore_not_found: bool) -> tuple[list[tuple[T
     for target in query.targets:
         try:
             if target.name is None:
-                objects: Sequence[Object] = api.list(target.resource, query.namespace_for(target), query.selector, query.fields)["items"]
+                objects: Sequence[Object] = api.list(target.resource, target.home(query.namespace), query.selector, query.fields)["items"]
             else:
-                objects = [api.get(target.resource, query.namespace_for(target), target.name)]
+                objects = [api.get(target.resource, target.home(query.namespace), target.name)]
         except NotFoundError as error:
             if not ignore_not_found:
                 errors.append(error)
@@ -158,7 +156,7 @@ def _watch(api: Api, query: Query, table: TableOptions, printer: Any, how: _Watc
     if query.sort_by:
         warn("--watch requested, --sort-by will be ignored for watch events received")
     target = query.targets[0]
-    namespace = query.namespace_for(target)
+    namespace = target.home(query.namespace)
     fields = f"metadata.name={target.name}" if target.name else query.fields
     if target.name:
         api.get(target.resource, namespace, target.name)

@@ -8,7 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from klab.api.resources import by_word
 from klab.cli import complete, options
+from klab.cli.backend import Object
+from klab.cli.printers.values import dig
+from klab.cli.render import say
 from klab.cli.session import api_of, namespace_of
 from klab.errors import UsageError
 
@@ -22,7 +26,7 @@ def command(  # noqa: PLR0913 - kubectl's options
     ctx: typer.Context,
     *,
     pod: Annotated[str, typer.Argument(metavar="POD", autocompletion=complete.pod)],
-    name: Annotated[str | None, typer.Argument(metavar="CONTAINER")] = None,
+    inline_container: Annotated[str | None, typer.Argument(metavar="CONTAINER")] = None,
     container: options.Container = None,
     namespace: options.Namespace = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is printed from now on.")] = False,
@@ -40,23 +44,39 @@ def command(  # noqa: PLR0913 - kubectl's options
       klab logs web-1 --tail=20 --since=5m
       klab logs -p web-1
     """
-    if container and name:
+    if container and inline_container:
         raise UsageError("only one of -c or an inline [CONTAINER] arg is allowed")
+    kind, slash, only = pod.partition("/")
+    if slash and kind not in ("pod", "pods", "po"):
+        raise UsageError(f"logs are of pods; {pod} is none. klab get pods shows them")
+    home, name = namespace_of(ctx, namespace), only if slash else pod
     wishes: dict[str, Any] = {
-        "container": container or name,
         "follow": follow,
         "previous": previous,
         "tailLines": tail if tail >= 0 else None,
         "sinceSeconds": _seconds(since) if since else None,
         "timestamps": timestamps,
     }
-    options_ = {key: value for key, value in wishes.items() if value is not None and value is not False}
-    kind, slash, only = pod.partition("/")
-    if slash and kind not in ("pod", "pods", "po"):
-        raise UsageError(f"logs are of pods; {pod} is none. klab get pods shows them")
-    for piece in api_of(ctx, lab).logs(namespace_of(ctx, namespace), only if slash else pod, options_):
+    api = api_of(ctx, lab)
+    wishes["container"] = container or inline_container or _default_container(api.get(by_word("pods"), home, name))
+    for piece in api.logs(home, name, {key: value for key, value in wishes.items() if value is not None and value is not False}):
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
+
+
+def _default_container(pod: Object) -> str:
+    """Give the container whose log is meant where none is named: the annotated one, or the first, which is said if there are more."""
+    names = [one["name"] for one in (*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ()))]
+    annotated = dig(pod, "metadata", "annotations", "kubectl.kubernetes.io/default-container")
+    if annotated in names:
+        return str(annotated)
+    if len(names) > 1:
+        say(f'Defaulted container "{names[0]}" out of: {", ".join(_marked(pod))}')
+    return str(names[0])
+
+
+def _marked(pod: Object) -> list[str]:
+    return [*(one["name"] for one in pod["spec"]["containers"]), *(f"{one['name']} (init)" for one in pod["spec"].get("initContainers", ()))]
 
 
 def _seconds(text: str) -> int:

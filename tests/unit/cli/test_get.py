@@ -199,6 +199,13 @@ def test_what_makes_no_sense_is_refused(words: str, code: int, finding: str, kla
     assert result.stdout == ""
 
 
+def test_objects_may_be_named_by_their_manifests(klab: Any, objects: Any) -> None:
+    text = "{apiVersion: v1, kind: Pod, metadata: {name: plain}}\n---\n{apiVersion: v1, kind: Service, metadata: {name: web}}"
+    assert klab("get -f - -o name", stdin=text).stdout == "pod/plain\nservice/web\n"
+    assert klab("describe -f -", stdin=text).stdout.count("Name: ") == 2
+    assert klab("get pods -f -", stdin=text).exit_code == 2
+
+
 def test_a_watch_goes_on_from_what_it_listed(klab: Any, backend: Any, objects: Any) -> None:
     plain = next(obj for obj in objects if obj["metadata"]["name"] == "plain")
     backend.server.events = [

@@ -154,7 +154,7 @@ class TestDelete:
             ("", "you must specify the type of resource"),
             ("pods --all -l a=b", "cannot set --all and --selector"),
             ("pod a -l a=b", "name cannot be provided when a selector is specified"),
-            ("pod a -f x.yaml", "no kinds or names may be given"),
+            ("pod a -f x.yaml", "you may not specify resource arguments as well"),
             ("pod a -o yaml", "We only support '-o name'"),
             ("pod a --cascade=maybe", "invalid cascade value (maybe)"),
         ],
@@ -243,8 +243,19 @@ class TestLogs:
         assert backend.server.calls == [("logs", "default", "web", wishes)]
 
     def test_nothing_is_asked_for_that_was_not_wished(self, klab: Any, backend: Any) -> None:
-        klab("logs web --tail=0 -n blue")
-        assert backend.server.calls == [("logs", "blue", "web", {"tailLines": 0})]
+        backend.server.objects = [pod("web", "blue")]
+        backend.server.objects[0]["spec"] = {"containers": [{"name": "app"}]}
+        assert klab("logs web --tail=0 -n blue").stderr == ""
+        assert backend.server.calls == [("logs", "blue", "web", {"container": "app", "tailLines": 0})]
+
+    def test_the_container_that_is_meant_is_named_if_there_are_several(self, klab: Any, backend: Any) -> None:
+        backend.server.objects = [pod("web")]
+        backend.server.objects[0]["spec"] = {"containers": [{"name": "app"}, {"name": "side"}], "initContainers": [{"name": "init"}]}
+        assert klab("logs web").stderr == 'Defaulted container "app" out of: app, side, init (init)\n'
+        backend.server.objects[0]["metadata"]["annotations"] = {"kubectl.kubernetes.io/default-container": "side"}
+        assert klab("logs web").stderr == ""
+        assert backend.server.calls[-1] == ("logs", "default", "web", {"container": "side"})
+        assert klab("logs nope").stderr == 'error: pods "nope" not found\n'
 
     @pytest.mark.parametrize(
         ("line", "finding"),
