@@ -21,6 +21,10 @@ def report(error: BaseException, args: Sequence[str]) -> int:
             if len(error.faults) > 1:
                 print_error(f"{len(error.faults)} faults found; nothing was changed")
             return error.exit_code
+        case MissingError():
+            for line in str(error).splitlines():
+                print_error(line)
+            return error.exit_code
         case KlabError():
             print_error(str(error))
             return error.exit_code

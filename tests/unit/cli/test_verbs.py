@@ -363,7 +363,7 @@ def test_descriptions_stand_two_lines_apart(klab: Any, backend: Any) -> None:
     ("error", "code", "stderr"),
     [
         (KlabError("no"), 1, "error: no\n"),
-        (MissingError("ipip is missing: modprobe ipip"), 4, "error: ipip is missing: modprobe ipip\n"),
+        (MissingError("ipip: modprobe ipip\nnft: apt-get install nftables"), 4, "error: ipip: modprobe ipip\nerror: nft: apt-get install nftables\n"),
         (CommandFailedError(["ip", "link"], 2, "bad\n"), 1, "error: `ip link` ended with 2: bad\n"),
         (InvalidManifestError([Fault("a.yaml, document 1", "spec.x", "unknown")]), 3, "error: a.yaml, document 1: spec.x: unknown\n"),
         (
