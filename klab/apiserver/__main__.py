@@ -9,8 +9,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from klab.apiserver.admission import make_chain
 from klab.apiserver.rest import Hooks
 from klab.apiserver.server import bind_unix, make_app, serve
+from klab.cluster.allocation import ServiceAllocation
 from klab.cluster.controlplane import ControlPlane
 from klab.cluster.logs import make_logs
 from klab.controlplane.store import Store
@@ -52,7 +54,7 @@ async def _run(rundir: RunDir) -> None:
         return {"lines": adopted}
 
     extensions = {("GET", "/klab/v1/settled"): settled, ("POST", "/klab/v1/repair"): repair, ("GET", "/klab/v1/adopted"): tell_adopted}
-    app = make_app(store, Hooks(logs=make_logs(rundir, plane.kubelets.is_running), extensions=extensions))
+    app = make_app(store, Hooks(admit=make_chain(ServiceAllocation(store, plane.lab)), logs=make_logs(rundir, plane.kubelets.is_running), extensions=extensions))
     runner = await serve(app, [bind_unix(rundir.api_socket)])
     daemon.tell_ready()
     ended = asyncio.Event()

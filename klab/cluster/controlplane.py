@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +14,12 @@ from klab.cluster import settle
 from klab.cluster.kubelets import Kubelets
 from klab.cluster.proxies import Proxies
 from klab.cluster.topology import node_owner, pod_owner
-from klab.cluster.views import PodViews
 from klab.cluster.wiring import Wiring
+from klab.controlplane.controllers.catalog import make_controllers
 from klab.controlplane.events import Recorder
+from klab.controlplane.manager import Manager
 from klab.controlplane.store import Event, Store
+from klab.controlplane.views import PodViews
 from klab.errors import KlabError, NotFoundError
 from klab.kernel.rundir import RunDir
 from klab.kubelet.resolv import ClusterDns
@@ -52,6 +55,8 @@ class ControlPlane:
         self._topology = settle.topology_of(store, self.lab, rundir)
         self._proxies = Proxies(store, self.lab)
         self._views = PodViews()
+        self._manager = Manager(store, make_controllers(store, self._views, self.recorder, time.time), time.time)
+        self._alarm: asyncio.TimerHandle | None = None
         self._places: dict[str, Place] = {}
         self._dirty: set[Place] = set()
         self._deleted: dict[str, Place] = {}
@@ -154,7 +159,7 @@ class ControlPlane:
                 case kind if kind in _CONFIG_KINDS:
                     self._stale_files.add(meta["namespace"])
                     self._dirty |= {self._places[uid] for uid, record in self.kubelets.records.items() if record.errors and uid in self._places}
-                case _:
+                case "Event":
                     continue
             self._wake()
 
@@ -172,6 +177,7 @@ class ControlPlane:
         if self._base_dirty:
             self._base_dirty = False
             await self._build_base()
+        self._run_controllers()
         settle.schedule(self.store, self._views, self.recorder)
         refused = settle.give_addresses(self.store, self._views, self._topology)
         deleted, self._deleted = self._deleted, {}
@@ -192,6 +198,13 @@ class ControlPlane:
         through = [pod for gone in await asyncio.gather(*running) for pod in gone]
         unbound = [pod for _obj, pod in pods if pod.terminating and pod.node_name not in self._topology.nodes]
         await self._finish([*through, *unbound])
+
+    def _run_controllers(self) -> None:
+        """Let the controllers work off what changed, and wake up when one of them wants to look again."""
+        wish = self._manager.run()
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_later(wish, self._wake) if wish is not None else None
 
     async def _build_base(self) -> None:
         """Build underlay and nodes; report the nodes ready that stand."""

@@ -14,10 +14,10 @@ from klab.api.nodes import node_objects
 from klab.api.pod import Pod
 from klab.cluster.addresses import allocate
 from klab.cluster.topology import PINNED_ANNOTATION, Topology
-from klab.cluster.views import PodViews
 from klab.controlplane.events import Recorder
 from klab.controlplane.scheduler import Binding, Scheduler
 from klab.controlplane.store import Store, render_time
+from klab.controlplane.views import PodViews
 from klab.errors import KlabError, NotFoundError
 from klab.kernel.rundir import RunDir
 

@@ -15,7 +15,7 @@ from klab.apiserver import bulk
 from klab.apiserver.rest import Hooks, Rest
 from klab.cluster import settle
 from klab.cluster.topology import Topology, node_owner, pod_owner
-from klab.cluster.views import PodViews
+from klab.controlplane.views import PodViews
 from klab.cluster.wiring import look
 from klab.controlplane.events import Recorder
 from klab.controlplane.store import Store

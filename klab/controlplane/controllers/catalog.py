@@ -1,0 +1,16 @@
+"""All controllers of a lab, in the order in which they usually follow one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from klab.controlplane.controllers.serviceendpoints import EndpointsController, EndpointSliceController, EndpointSliceMirroringController
+from klab.controlplane.events import Recorder
+from klab.controlplane.manager import Controller
+from klab.controlplane.store import Store
+from klab.controlplane.views import PodViews
+
+
+def make_controllers(store: Store, views: PodViews, _recorder: Recorder, _now: Callable[[], float]) -> list[Controller]:
+    """Make them over one store; `now` gives seconds."""
+    return [EndpointsController(store, views), EndpointSliceController(store, views), EndpointSliceMirroringController(store, views)]
