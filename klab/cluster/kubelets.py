@@ -280,6 +280,7 @@ class Kubelets:
             env=env,
             working_dir=container.working_dir,
             ports=tuple(Port(port.container_port, port.protocol) for port in container.ports),
+            stdin=container.stdin or container.tty,
         )
 
     def _ensure_volumes(self, pod: Pod, container: Container) -> None:

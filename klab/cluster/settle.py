@@ -25,6 +25,7 @@ LABS = resources.of("klab.dev/v1", "Lab")
 NODES = resources.of("v1", "Node")
 PODS = resources.of("v1", "Pod")
 NAMESPACES = resources.of("v1", "Namespace")
+API_PORT = 6443
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 Object = Mapping[str, Any]
@@ -40,11 +41,49 @@ def seed(store: Store, lab: Lab, pods: Iterable[Pod], kernel: str = "") -> None:
         for name in SYSTEM_NAMESPACES:
             _ensure(store, NAMESPACES, {"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}, "status": {"phase": "Active"}})
         _ensure(store, LABS, lab.to_object())
+        for obj in kubernetes_service(lab):
+            _ensure(store, resources.of(obj["apiVersion"], obj["kind"]), obj)
         for node in node_objects(lab, kernel):
             blocks = [block for spec in lab.nodes if spec.name == node["metadata"]["name"] for block in spec.pod_cidrs]
             own = sorted(address for address in pinned if any(ip_address(address) in block for block in blocks))
             annotations = {PINNED_ANNOTATION: ",".join(own)} if own else {}
             _ensure(store, NODES, {**node, "metadata": {**node["metadata"], "annotations": annotations}})
+
+
+def kubernetes_service(lab: Lab) -> list[dict[str, Any]]:
+    """Give default/kubernetes and its endpoint, as kube-apiserver's own controller makes them: the first address of the Service CIDR."""
+    cidr, gateway = lab.services.cidr, str(lab.underlay.subnets[0].gateway)
+    family = f"IPv{cidr.version}"
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    meta = {"name": "kubernetes", "namespace": "default"}
+    spec = {
+        "type": "ClusterIP",
+        "clusterIP": str(cidr[1]),
+        "clusterIPs": [str(cidr[1])],
+        "ipFamilies": [family],
+        "ipFamilyPolicy": "SingleStack",
+        "internalTrafficPolicy": "Cluster",
+        "sessionAffinity": "None",
+        "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": API_PORT}],
+    }
+    ports = [{"name": "https", "port": API_PORT, "protocol": "TCP"}]
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": {**meta, "labels": labels}, "spec": spec, "status": {"loadBalancer": {}}},
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {**meta, "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": gateway}], "ports": ports}],
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**meta, "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": family,
+            "endpoints": [{"addresses": [gateway], "conditions": {"ready": True}}],
+            "ports": ports,
+        },
+    ]
 
 
 def lab_of(store: Store) -> Lab:
@@ -153,6 +192,6 @@ def _leave_pending(store: Store, recorder: Recorder, obj: Object, message: str) 
 
 def _ensure(store: Store, resource: resources.Resource, obj: dict[str, Any]) -> None:
     try:
-        store.get(resource, None, obj["metadata"]["name"])
+        store.get(resource, obj["metadata"].get("namespace"), obj["metadata"]["name"])
     except NotFoundError:
         store.create(resource, obj)

@@ -47,11 +47,12 @@ def _become_in_pod(rundir: RunDir, store: Store, obj: Mapping[str, Any], argv: S
         raise KlabError(f"cannot exec into a container in a completed pod; current phase is {pod.phase}")
     container = _choose(pod, wanted)
     statuses = [*obj["status"].get("containerStatuses", ()), *obj["status"].get("initContainerStatuses", ())]
-    if not any(status["name"] == container.name and "running" in status["state"] for status in statuses):
+    running = next((status for status in statuses if status["name"] == container.name and "running" in status["state"]), None)
+    if running is None:
         raise KlabError(f'container not found ("{container.name}"): it is not running in pod "{pod.name}"; see `klab describe pod {pod.name}`')
     sandbox = container_sandbox(rundir, store, pod, container)
     env = container_variables(store, pod, container)
-    _become(sandbox, argv, env, sandbox.hostname, rundir.owner, f"{pod.uid}/{container.name}/exec", container.working_dir)
+    _become(sandbox, argv, env, sandbox.hostname, rundir.owner, str(running["containerID"]).removeprefix("klab://"), container.working_dir)
 
 
 def _choose(pod: Pod, wanted: str | None) -> Container:
