@@ -17,7 +17,7 @@ from klab.runtime.names import LOG_NAME, SOCKET_NAME
 from klab.runtime.protocol import LINE_LIMIT, ContainerSpec, ContainerStatus, ExecResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def ensure_runtime(run_dir: Path, owner: str) -> None:
@@ -76,6 +76,10 @@ class RuntimeClient:
     async def exec(self, container: str, argv: Sequence[str], timeout_seconds: float | None = None) -> ExecResult:
         """Run a program in a container and give what it printed."""
         return ExecResult(*await self._ask("exec", {"container": container, "argv": list(argv), "timeoutSeconds": timeout_seconds}))
+
+    async def feed(self, domain: str, upstreams: Sequence[str], delta: Mapping[str, Any]) -> None:
+        """Tell the cluster's DNS servers what changed (klab.dns.delta); the first time everything."""
+        await self._ask("feed", {"domain": domain, "upstreams": list(upstreams), "delta": delta})
 
     async def shutdown(self, grace_seconds: float = 0.0) -> None:
         """Stop and remove all containers, and end the runtime."""

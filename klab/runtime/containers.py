@@ -16,6 +16,7 @@ from klab.kernel.process import process_environment, start_time
 from klab.kernel.sandbox import Program
 from klab.kubelet.images.behaviour import Address, Behaviour
 from klab.runtime.effects import ContainerEffects, append_log
+from klab.runtime.nameservers import NameServers
 from klab.runtime.processes import Reaper, signal_session, watch_stranger
 from klab.runtime.protocol import CREATED, EXITED, RUNNING, ContainerSpec, ContainerStatus
 from klab.runtime.serving import Service
@@ -73,15 +74,16 @@ class Container:
 class BuiltinContainer(Container):
     """An image that klab knows, or at least serves."""
 
-    def __init__(self, spec: ContainerSpec, reaper: Reaper, owner: str, on_end: Callable[[ContainerStatus], None]) -> None:
+    def __init__(self, spec: ContainerSpec, reaper: Reaper, owner: str, on_end: Callable[[ContainerStatus], None], name_servers: NameServers) -> None:
         """Know the container; its behaviour is set before it serves."""
         super().__init__(spec, reaper, owner, on_end)
+        self._name_servers = name_servers
         self.behaviour = Behaviour()
         self._effects = ContainerEffects(spec, reaper, owner, self._exit)
         self._service: Service | None = None
         self._background: asyncio.Task[None] | None = None
 
-    def serve(self, sockets: Sequence[socket.socket | None] | BindError) -> None:
+    async def serve(self, sockets: Sequence[socket.socket | None] | BindError) -> None:
         """Begin to serve on these sockets, in the order of the behaviour's listeners."""
         if isinstance(sockets, BindError):
             self.fail(str(sockets))
@@ -90,7 +92,10 @@ class BuiltinContainer(Container):
         for line in self.behaviour.log:
             self._effects.log(line)
         self.run()
-        self._service = Service(self.behaviour.listeners, sockets, self._effects)
+        served = list(zip(self.behaviour.listeners, sockets, strict=True))
+        self._service = Service([(listener, opened) for listener, opened in served if opened and not listener.dns], self._effects)
+        if named := [opened for listener, opened in served if opened and listener.dns]:
+            await self._name_servers.open(self.spec.id, self.spec.sandbox.netns, named)
         if self.behaviour.exit_code is not None:
             self._exit(self.behaviour.exit_code)
         elif self.behaviour.background:
@@ -114,6 +119,7 @@ class BuiltinContainer(Container):
                 await asyncio.wait_for(self.ended.wait(), min(self.behaviour.stop_delay, grace_seconds))
             if self.behaviour.stop_delay > grace_seconds:
                 self._exit(KILLED)
+            await self._name_servers.close(self.spec.id)
             await self._service.close(max(0.0, deadline - time.monotonic()))
         await self._reaper.sweep([self.spec.id])
         self._exit(self.behaviour.stop_code)

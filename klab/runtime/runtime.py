@@ -17,6 +17,7 @@ from klab.runtime.effects import run_program
 from klab.runtime.image_files import ensure_images
 from klab.runtime.journal import ContainerJournal, Remembered
 from klab.runtime.names import JOURNAL_NAME
+from klab.runtime.nameservers import NameServers
 from klab.runtime.processes import Reaper
 from klab.runtime.protocol import EXITED, RUNNING, ContainerSpec, ContainerStatus, ExecResult
 from klab.runtime.sockets import open_sockets
@@ -36,6 +37,7 @@ class Runtime:
         self._on_exit = on_exit
         self._reaper = Reaper()
         self._containers: dict[str, Container] = {}
+        self.name_servers = NameServers()
 
     async def adopt(self) -> None:
         """Take over what the journal tells of: ended containers as they are, living processes, built-in images with their sockets opened again."""
@@ -110,8 +112,9 @@ class Runtime:
     def _make(self, spec: ContainerSpec) -> Container:
         plan = plan_program(spec.image, spec.argv or (), () if spec.argv else spec.args)
         spec = replace(spec, argv=plan.argv, args=plan.args)
-        kind = BuiltinContainer if plan.argv is None else ProcessContainer
-        return kind(spec, self._reaper, self._owner, self._ended)
+        if plan.argv is None:
+            return BuiltinContainer(spec, self._reaper, self._owner, self._ended, self.name_servers)
+        return ProcessContainer(spec, self._reaper, self._owner, self._ended)
 
     async def _prepare_files(self, specs: Sequence[ContainerSpec]) -> None:
         """Give each container its image's files; what a former container left in the same directory goes."""
@@ -149,7 +152,7 @@ class Runtime:
         if serving:
             wishes = [(container.spec.sandbox.netns, container.behaviour.listeners) for container in serving]
             for container, sockets in zip(serving, await asyncio.to_thread(open_sockets, wishes), strict=True):
-                container.serve(sockets)
+                await container.serve(sockets)
 
     async def _launch(self, container: ProcessContainer) -> None:
         name = container.spec.id

@@ -77,18 +77,20 @@ class Server:
             case "stop":
                 return _statuses(await self._runtime.stop(params["containers"], params["graceSeconds"]))
             case "remove":
-                return await self._runtime.remove(params["containers"])
+                await self._runtime.remove(params["containers"])
             case "list":
                 return _statuses(self._runtime.list())
             case "exec":
                 result = await self._runtime.exec(params["container"], params["argv"], params["timeoutSeconds"])
                 return [result.code, result.output, result.timed_out]
+            case "feed":
+                await self._runtime.name_servers.feed(params["domain"], params["upstreams"], params["delta"])
             case "shutdown":
                 await self._runtime.shut_down(params["graceSeconds"])
                 asyncio.get_running_loop().call_soon(self._over.set)
-                return None
             case _:
-                raise UsageError(f'the container runtime has no method "{method}"; start, stop, remove, list, exec and shutdown are there')
+                raise UsageError(f'the container runtime has no method "{method}"; start, stop, remove, list, exec, feed and shutdown are there')
+        return None
 
     def _announce(self, status: ContainerStatus) -> None:
         for writer in self._clients:

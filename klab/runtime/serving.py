@@ -45,17 +45,16 @@ class Effects(Protocol):
 class Service:
     """A container's listeners in the event loop, until `close`."""
 
-    def __init__(self, listeners: Sequence[Listener], sockets: Sequence[socket.socket | None], effects: Effects) -> None:
-        """Begin to serve."""
+    def __init__(self, listeners: Sequence[tuple[Listener, socket.socket]], effects: Effects) -> None:
+        """Begin to serve, each listener on its socket."""
         self._effects = effects
         self._loop = asyncio.get_running_loop()
-        self._sockets = [opened for opened in sockets if opened is not None]
+        self._sockets = [opened for _, opened in listeners]
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Task[None]] = set()
         self._closing = False
-        for listener, opened in zip(listeners, sockets, strict=True):
-            if opened is not None:
-                self._listen(listener, opened)
+        for listener, opened in listeners:
+            self._listen(listener, opened)
 
     async def accompany(self, steps: Generator[Effect, Any, None]) -> None:
         """Carry out what the container does beside its listeners."""

@@ -186,15 +186,17 @@ ConversationMaker: TypeAlias = Callable[[Context], Conversation]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A port that is served: by `http`, by `talk` (where both are there, the first bytes decide), or each datagram by `datagram`.
+    """A port that is served: by `http`, by `talk` (where both are there, the first bytes decide), each datagram by `datagram`.
 
-    `host` is an address to bind, "" for all. An `optional` one is left out where the kernel lacks its protocol (SCTP).
+    One with `dns` is served by the cluster's DNS server. `host` is an address to bind, "" for all. An `optional` one is left out where the kernel
+    lacks its protocol (SCTP).
     """
 
     port: Port
     http: HttpHandler | None = None
     talk: ConversationMaker | None = None
     datagram: DatagramHandler | None = None
+    dns: bool = False
     host: str = ""
     optional: bool = False
 

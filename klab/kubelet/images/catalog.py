@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from klab.kubelet.images import agnhost, answers, echoserver, files, httpbin, identity, redis
+from klab.kubelet.images import agnhost, answers, coredns, echoserver, files, httpbin, identity, redis
 from klab.kubelet.images.behaviour import Behaviour, Launch, Port
 
 _SHELL = ("sh",)
@@ -132,6 +132,7 @@ _IMAGES: dict[str, Image] = {
     "agnhost": _AGNHOST,
     **{name: _subcommand(name) for name in ("netexec", "porter", "test-webserver", "guestbook")},
     **{name: _subcommand("serve-hostname") for name in ("serve-hostname", "serve_hostname")},
+    "coredns": Image(coredns.behave, entrypoint=True),
     "jessie-dnsutils": Image(_pause, frozenset({"agnhost"}), entrypoint=True),
     **dict.fromkeys(("nginx", "nginx-unprivileged", "nginx-slim", "openresty"), _NGINX),
     "httpd": _HTTPD,
