@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from klab import __version__
 from klab.api.lab import Lab, NodeSpec
 
 KUBELET_VERSION = "v1.36.3"
@@ -48,7 +49,7 @@ def _node_info(kernel: str) -> dict[str, str]:
         "bootID": "",
         "kernelVersion": kernel,
         "osImage": "klab",
-        "containerRuntimeVersion": "klab://0.1.0",
+        "containerRuntimeVersion": f"klab://{__version__}",
         "kubeletVersion": KUBELET_VERSION,
         "kubeProxyVersion": KUBELET_VERSION,
         "operatingSystem": "linux",

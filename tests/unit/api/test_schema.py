@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from klab.api import schema as schema_module
 from klab.api.defaults import default
 from klab.api.lab_parse import parse_lab
+from klab.api.nodes import KUBELET_VERSION
 from klab.api.resources import BUILTIN
 from klab.api.schema import builtin, validate
 
@@ -173,3 +178,8 @@ def test_a_thousand_pods_take_no_time() -> None:
     for _ in range(1000):
         validate(TYPICAL)
     assert time.process_time() - start < 0.5  # 0.03 s where nothing else runs; ten times that means a path is built for each field
+
+
+def test_the_schema_is_that_of_the_version_that_nodes_tell() -> None:
+    data = Path(str(schema_module.__file__)).with_name("schema.json.gz").read_bytes()
+    assert json.loads(gzip.decompress(data))["version"] == KUBELET_VERSION
