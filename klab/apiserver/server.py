@@ -188,7 +188,8 @@ class _Server:
         pieces = self._hooks.logs(pod, options)
         first = await anext(pieces, b"")  # before the answer starts: a failure is still a Status
         response = await _start(request, "text/plain")
-        await response.write(first)
+        if first:
+            await response.write(first)
         async for piece in pieces:
             await response.write(piece)
         await response.write_eof()

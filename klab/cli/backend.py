@@ -76,6 +76,10 @@ class Check(Protocol):
     def remedy(self) -> str:
         """The command that mends it; empty if nothing has to be mended."""
 
+    @property
+    def optional(self) -> bool:
+        """Whether most labs do without it."""
+
 
 class UpResult(Protocol):
     """What `up` did."""

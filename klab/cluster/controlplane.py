@@ -81,6 +81,7 @@ class ControlPlane:
                 desired[pod_owner(pod.namespace, pod.name)] = objects
         done = await self.wiring.repair(desired)
         await self._connect()
+        self._report_nodes()
         self._base_dirty = False
         self._dirty |= set(self._places.values())
         self._wake()
@@ -207,7 +208,7 @@ class ControlPlane:
         self._alarm = asyncio.get_running_loop().call_later(wish, self._wake) if wish is not None else None
 
     async def _build_base(self) -> None:
-        """Build underlay and nodes; report the nodes ready that stand."""
+        """Build underlay and nodes."""
         self._topology = settle.topology_of(self.store, self.lab, self.rundir)
         nodes = self.store.list(settle.NODES)
         planned = {**self._topology.plan_base(), **self._proxies.plan_bases(self._topology, nodes)}
@@ -216,8 +217,12 @@ class ControlPlane:
         changes = {owner: objects for owner, objects in planned.items() if self.wiring.owned.get(owner) != objects}
         failed = await self.wiring.sync({**changes, **dict.fromkeys(former, ())})
         self.failures = {owner: error for owner, error in self.failures.items() if owner not in changes} | failed
+        self._report_nodes()
+
+    def _report_nodes(self) -> None:
+        """Report the nodes ready whose network stands."""
         with self.store.batch():
-            for node in nodes:
+            for node in self.store.list(settle.NODES):
                 settle.report_node(self.store, node, self.failures.get(node_owner(node["metadata"]["name"])))
 
     def _refresh_files(self) -> None:

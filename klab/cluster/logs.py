@@ -58,17 +58,20 @@ async def _read(rundir: RunDir, pod: dict[str, Any], options: LogOptions, is_run
 
 
 async def _follow(path: Path, position: int, goes_on: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """Give what is added to a file (that may still have to come), until its writer has ended."""
     async with watching(path.parent) as changed:
-        with path.open("rb") as file:
-            file.seek(position)
-            while True:
-                changed.clear()
-                last = not goes_on()
-                while piece := file.read(_PIECE):
-                    yield piece
-                if last:
-                    return
-                await changed.wait()
+        while True:
+            changed.clear()
+            last = not goes_on()
+            if path.exists():
+                with path.open("rb") as file:
+                    file.seek(position)
+                    while piece := file.read(_PIECE):
+                        position += len(piece)
+                        yield piece
+            if last:
+                return
+            await changed.wait()
 
 
 def _find(pod: dict[str, Any], options: LogOptions) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from klab.errors import KlabError, MissingError
 from klab.kernel import features, iptables, program
 
+_NEEDED = frozenset({"ip", "overlay", "veth", "bridge", "br_netfilter"})
 _PROGRAMS = {
     "ip": "iproute2",
     "nft": "nftables",
@@ -25,12 +26,13 @@ _LINKS = {"veth": "every pod", "bridge": "bridged pod networks", "vxlan": "plugi
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding; `remedy` is the command that mends it, "" where all is well."""
+    """One finding; `remedy` is the command that mends it, "" where all is well; without an `optional` one only some labs cannot come up."""
 
     name: str
     ok: bool
     found: str
     remedy: str = ""
+    optional: bool = False
 
 
 def diagnose() -> list[Check]:
@@ -53,12 +55,12 @@ def _program(name: str, package: str) -> Check:
     try:
         return Check(name, ok=True, found=program.find(name))
     except MissingError:
-        return Check(name, ok=False, found="not found", remedy=f"apt-get install {package}")
+        return Check(name, ok=False, found="not found", remedy=f"apt-get install {package}", optional=name not in _NEEDED)
 
 
 def _feature(name: str, probe: Callable[[], bool], use: str, remedy: str) -> Check:
     there = probe()
-    return Check(name, there, f"{'there' if there else 'not in this kernel'}: for {use}", "" if there else remedy)
+    return Check(name, there, f"{'there' if there else 'not in this kernel'}: for {use}", "" if there else remedy, optional=name not in _NEEDED)
 
 
 def _variant() -> Check:

@@ -90,6 +90,7 @@ class FakeCheck:
     ok: bool
     found: str = ""
     remedy: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True)

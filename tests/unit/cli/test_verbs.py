@@ -310,15 +310,16 @@ class TestPlanAndExplain:
 class TestDoctor:
     def test_what_is_missing_and_what_mends_it(self, klab: Any, backend: Any) -> None:
         backend.checks = [
-            SimpleNamespace(name="root", ok=True, found="uid 0", remedy=""),
-            SimpleNamespace(name="ipip", ok=False, found="not in this kernel", remedy="modprobe ipip"),
+            SimpleNamespace(name="overlay", ok=False, found="not in this kernel", remedy="modprobe overlay", optional=False),
+            SimpleNamespace(name="ipip", ok=False, found="not in this kernel", remedy="modprobe ipip", optional=True),
+            SimpleNamespace(name="root", ok=True, found="uid 0", remedy="", optional=False),
         ]
         result = klab("doctor")
         assert result.exit_code == 4
-        assert result.stdout == "CHECK   STATUS    FOUND\nroot    ok        uid 0\nipip    missing   not in this kernel\n"
-        assert result.stderr == "ipip: modprobe ipip\n"
+        assert [line.split()[:2] for line in result.stdout.splitlines()[1:]] == [["overlay", "missing"], ["ipip", "absent"], ["root", "ok"]]
+        assert result.stderr == "overlay: modprobe overlay\nipip: modprobe ipip\n"
         assert json.loads(klab("doctor -o json").stdout)[1]["remedy"] == "modprobe ipip"
-        backend.checks = backend.checks[:1]
+        backend.checks = backend.checks[1:]
         assert klab("doctor").exit_code == 0
 
 
