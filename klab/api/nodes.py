@@ -11,14 +11,17 @@ KUBELET_VERSION = "v1.36.3"
 """The Kubernetes version whose behaviour klab follows (the one of schema.json.gz)."""
 
 
-def node_objects(lab: Lab, kernel: str = "") -> list[dict[str, Any]]:
-    """Give one Node manifest for each node of `lab`; `kernel` is the kernel release for status.nodeInfo. Conditions are the kubelet's to add."""
-    return [node_object(node, kernel) for node in lab.nodes]
+def node_objects(lab: Lab, kernel: str = "", architecture: str = "amd64") -> list[dict[str, Any]]:
+    """Give one Node manifest for each node of `lab`; kernel release and architecture (in Go's words) are for status.nodeInfo.
+
+    Conditions are the kubelet's to add.
+    """
+    return [node_object(node, kernel, architecture) for node in lab.nodes]
 
 
-def node_object(node: NodeSpec, kernel: str = "") -> dict[str, Any]:
+def node_object(node: NodeSpec, kernel: str = "", architecture: str = "amd64") -> dict[str, Any]:
     """Give the Node manifest of one node."""
-    labels = {"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+    labels = {"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": architecture}
     capacity = {**node.capacity, "pods": str(node.pods)}
     spec: dict[str, Any] = {"podCIDR": str(node.pod_cidr), "podCIDRs": [str(block) for block in node.pod_cidrs]}
     if node.taints:
@@ -37,12 +40,12 @@ def node_object(node: NodeSpec, kernel: str = "") -> dict[str, Any]:
             ],
             "capacity": capacity,
             "allocatable": dict(capacity),
-            "nodeInfo": _node_info(kernel),
+            "nodeInfo": _node_info(kernel, architecture),
         },
     }
 
 
-def _node_info(kernel: str) -> dict[str, str]:
+def _node_info(kernel: str, architecture: str) -> dict[str, str]:
     return {
         "machineID": "",
         "systemUUID": "",
@@ -53,5 +56,5 @@ def _node_info(kernel: str) -> dict[str, str]:
         "kubeletVersion": KUBELET_VERSION,
         "kubeProxyVersion": KUBELET_VERSION,
         "operatingSystem": "linux",
-        "architecture": "amd64",
+        "architecture": architecture,
     }
