@@ -30,7 +30,7 @@ PROBES = {
     "macvlan": "ip link add probe0 type veth && ip link add probe1 link veth0 type macvlan",
     "netem": "tc qdisc add dev lo root netem delay 1ms",
     "nft": "echo 'table ip t { chain c { type nat hook prerouting priority 0; dnat to numgen random mod 1 map { 0: 192.0.2.1 }; }; }' | nft -f -",
-    "overlay": "cd /run && mount -t tmpfs none . && mkdir a b c && mount -t overlay none -o lowerdir=a:b c",
+    "overlay": "mount -t tmpfs none /mnt && cd /mnt && mkdir a b c && mount -t overlay none -o lowerdir=a:b c",
     "vxlan": "ip link add probe type vxlan id 1 dev lo dstport 8472",
     "wireguard": "ip link add probe type wireguard",
 }
