@@ -126,21 +126,22 @@ class _Port:
         self.firewalled = usable.anywhere and bool(info.load_balancer_vips) and bool(info.source_ranges)
 
     def objects(self) -> Iterator[KernelObject]:
+        """Give chains before those that jump to them, and the lines of the shared chains last."""
+        for endpoint in self.usable.reachable:
+            yield self._chain(endpoint_chain(self.info, endpoint), self._endpoint(endpoint))
+        if self.usable.cluster:
+            yield self._chain(self.cluster_chain, self._balance(self.cluster_chain, self.usable.cluster))
+        if self.usable.local:
+            yield self._chain(self.local_chain, self._balance(self.local_chain, self.usable.local))
+        if self.usable.anywhere and self.info.externally_accessible:
+            yield self._chain(self.external_chain, self._external())
+        if self.firewalled:
+            yield self._chain(self.firewall_chain, self._firewall())
         yield from self._dispatch()
         yield from self._refusals()
         if self.info.health_check_node_port:
             text = comment(f"{self.info.name} health check node port")
             yield self._rule("filter", NODEPORTS, f"-p tcp {text} -m tcp --dport {self.info.health_check_node_port} -j ACCEPT")
-        if self.usable.anywhere and self.info.externally_accessible:
-            yield self._chain(self.external_chain, self._external())
-        if self.firewalled:
-            yield self._chain(self.firewall_chain, self._firewall())
-        if self.usable.cluster:
-            yield self._chain(self.cluster_chain, self._balance(self.cluster_chain, self.usable.cluster))
-        if self.usable.local:
-            yield self._chain(self.local_chain, self._balance(self.local_chain, self.usable.local))
-        for endpoint in self.usable.reachable:
-            yield self._chain(endpoint_chain(self.info, endpoint), self._endpoint(endpoint))
 
     def _rule(self, table: str, name: str, text: str) -> Rule:
         return Rule(netns=self.node.netns, why=self.info.why, table=table, family=self.config.family, chain=name, text=text, order=-1)

@@ -140,8 +140,8 @@ def render_restore(operations: Sequence[Operation]) -> str:
     for step in operations:
         if isinstance(step.object, _IptablesObject):
             tables.setdefault(step.object.table, []).append(step)
-    lines = [line for table, steps in sorted(tables.items()) for line in (f"*{table}", *_table(steps), "COMMIT", "")]
-    return "\n".join(lines)
+    lines = (line for table, steps in sorted(tables.items()) for line in (f"*{table}", *_table(steps), "COMMIT"))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _table(steps: Sequence[Operation]) -> Iterator[str]:
