@@ -31,6 +31,9 @@ test-e2e: build/vm ## every scenario and the README (root)
 test-vm: build/vm ## the tests that need what the running kernel lacks, under a kernel that has it (root)
 	$(SUDO) env CI=$(CI) tools/test_vm.sh
 
+bench: ## klab's time beside the kernel's own (root)
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python tools/bench/up.py
+
 check: ## ruff, mypy, the layers, shellcheck
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
