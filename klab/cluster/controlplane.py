@@ -11,7 +11,9 @@ from typing import Any
 
 from klab.api.pod import Pod
 from klab.cluster import settle
+from klab.cluster.desired import plan_everything
 from klab.cluster.kubelets import Kubelets
+from klab.cluster.naming import cluster_dns, make_naming, node_resolver
 from klab.cluster.proxies import Proxies
 from klab.cluster.topology import node_owner, pod_owner
 from klab.cluster.wiring import Wiring
@@ -22,7 +24,6 @@ from klab.controlplane.store import Event, Store
 from klab.controlplane.views import PodViews
 from klab.errors import KlabError, NotFoundError
 from klab.kernel.rundir import RunDir
-from klab.kubelet.resolv import ClusterDns
 from klab.linux.diff import Operation
 from klab.linux.objects import KernelObject
 from klab.runtime.client import RuntimeClient, ensure_runtime
@@ -49,11 +50,12 @@ class ControlPlane:
         self.wiring = Wiring(rundir)
         self.recorder = Recorder(store, lambda: datetime.now(UTC))
         runtime = RuntimeClient(self._on_exit, self._on_lost)
-        self.kubelets = Kubelets(store, rundir, runtime, self.recorder, ClusterDns(domain=self.lab.dns.domain), self._touch)
+        self.kubelets = Kubelets(store, rundir, runtime, self.recorder, cluster_dns(self.lab), node_resolver(self.lab), self._touch)
         self.failures: dict[str, KlabError] = {}
         """Owners whose part of the network could not be built, and why."""
         self._topology = settle.topology_of(store, self.lab, rundir)
         self._proxies = Proxies(store, self.lab)
+        self._naming = make_naming(store, self.lab, rundir, runtime)
         self._views = PodViews()
         self._manager = Manager(store, make_controllers(store, self._views, self.recorder, time.time), time.time)
         self._alarm: asyncio.TimerHandle | None = None
@@ -70,15 +72,9 @@ class ControlPlane:
     async def adopt(self) -> list[Operation]:
         """Make the kernel what the store says, whatever stands there, and take over what runs; give what had to be done."""
         self._topology = settle.topology_of(self.store, self.lab, self.rundir)
-        nodes = self.store.list(settle.NODES)
-        desired: dict[str, Sequence[KernelObject]] = {**self._topology.plan_base(), **self._proxies.plan_bases(self._topology, nodes)}
-        desired |= self._proxies.plan(self._proxies.places(), self._proxies.nodes(self._topology, nodes))
+        self._places = {obj["metadata"]["uid"]: (obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in self.store.list(settle.PODS)}
+        desired = plan_everything(self.store, self._topology, self._proxies, self._views)
         self._proxies.dirty.clear()
-        for obj in self.store.list(settle.PODS):
-            pod = self._views.of(obj)
-            self._places[pod.uid] = (pod.namespace, pod.name)
-            if objects := self._topology.plan_pod(pod):
-                desired[pod_owner(pod.namespace, pod.name)] = objects
         done = await self.wiring.repair(desired)
         await self._connect()
         self._report_nodes()
@@ -121,6 +117,8 @@ class ControlPlane:
         """Find the lab's container runtime, or start it, and take over what runs in it."""
         await asyncio.to_thread(ensure_runtime, self.rundir.path, self.rundir.owner)
         await self.kubelets.runtime.connect(self.rundir.path)
+        self._naming.restart()
+        await self._naming.sync()
         await self.kubelets.adopt(self._places)
 
     def _on_exit(self, status: ContainerStatus) -> None:
@@ -185,6 +183,7 @@ class ControlPlane:
         dirty, self._dirty = self._dirty, set()
         await self._remove(deleted)
         await self._sync_proxies()
+        await self._naming.sync()
         self._refresh_files()
         pods = [(obj, self._views.of(obj)) for obj in map(self._get, dirty) if obj is not None]
         running: list[asyncio.Task[list[Pod]]] = []

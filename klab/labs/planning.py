@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,19 +13,27 @@ from klab.api.lab import Lab
 from klab.api.pod import Pod
 from klab.api.resources import Resource
 from klab.apiserver import bulk
+from klab.apiserver.admission import make_chain
 from klab.apiserver.rest import Hooks, Rest
 from klab.cluster import settle
-from klab.cluster.topology import Topology, node_owner, pod_owner
-from klab.controlplane.views import PodViews
+from klab.cluster.allocation import ServiceAllocation
+from klab.cluster.desired import plan_everything
+from klab.cluster.proxies import Proxies, service_owner
+from klab.cluster.topology import UNDERLAY, Topology, node_owner, pod_owner
 from klab.cluster.wiring import look
+from klab.controlplane.controllers.catalog import make_controllers
 from klab.controlplane.events import Recorder
+from klab.controlplane.manager import Manager
 from klab.controlplane.store import Store
+from klab.controlplane.views import PodViews
 from klab.errors import NotFoundError
 from klab.kernel.rundir import RunDir
 from klab.labs.snapshot import PODS, open_snapshot
 from klab.linux.diff import Operation, diff
 from klab.linux.names import qualified
-from klab.linux.objects import KernelObject, Key
+
+_ROUNDS = 20
+"""So often controllers may build on what others made (a CronJob's Job's pods' endpoints …) before `plan` takes what there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,37 +51,52 @@ def plan(lab: Lab, documents: Sequence[Any]) -> list[Step]:
     store = open_snapshot(rundir) if rundir.exists() else Store(None)
     objects = [document for document in documents if document.obj["kind"] != "Lab"]
     settle.seed(store, lab, [Pod.of(document.obj) for document in objects if document.obj["kind"] == "Pod"], os.uname().release)
+    rest = Rest(store, Hooks(admit=make_chain(ServiceAllocation(store, lab))))
     with store.batch():
-        bulk.apply_all(Rest(store, Hooks()), [bulk.Entry(document.where, document.obj) for document in objects])
-    topology = settle.topology_of(store, lab, rundir)
-    views = PodViews()
-    settle.schedule(store, views, Recorder(store, lambda: datetime.now(UTC)))
-    settle.give_addresses(store, views, topology)
-    wanted = [item for objects in _desired(store, topology).values() for item in objects]
-    standing: dict[Key, KernelObject] = {}
-    if rundir.exists():
-        standing = look(rundir, wanted)
+        bulk.apply_all(rest, [bulk.Entry(document.where, document.obj) for document in objects])
+    topology, views = settle.topology_of(store, lab, rundir), PodViews()
+    _imagine(store, topology, views)
+    wanted = [item for owned in plan_everything(store, topology, Proxies(store, lab), views).values() for item in owned]
+    standing = look(rundir, wanted) if rundir.exists() else {}
     return _steps(diff(wanted, standing), lambda name: qualified(lab.name, name))
 
 
 def explain(lab: str, resource: Resource, namespace: str | None, name: str) -> list[Step]:
-    """Say what stands in the kernel for an object: a pod, a node, or the lab's underlay (kind Lab)."""
+    """Say what stands in the kernel for an object: a pod, a node, a Service on all nodes, or the lab's underlay (kind Lab)."""
     rundir = RunDir(lab)
     store = open_snapshot(rundir)
     store.get(resource, namespace, name)
-    owner = {"Pod": pod_owner(namespace or "default", name), "Node": node_owner(name), "Lab": "underlay"}.get(resource.kind)
-    desired = _desired(store, settle.topology_of(store, settle.lab_of(store), rundir))
-    if owner not in desired:
+    settings = settle.lab_of(store)
+    desired = plan_everything(store, settle.topology_of(store, settings, rundir), Proxies(store, settings), PodViews())
+    nodes = [node["metadata"]["name"] for node in store.list(settle.NODES)]
+    owners = {
+        "Pod": [pod_owner(namespace or "default", name)],
+        "Node": [node_owner(name)],
+        "Lab": [UNDERLAY],
+        "Service": [service_owner(node, (namespace or "default", name)) for node in nodes],
+    }.get(resource.kind, [])
+    items = [item for owner in owners for item in desired.get(owner, ())]
+    if not items:
         raise NotFoundError(f'nothing stands in the kernel for {resource.singular} "{name}"')
-    return _steps(diff(desired[owner], {}), lambda netns: qualified(lab, netns))
+    return _steps(diff(items, {}), lambda netns: qualified(lab, netns))
 
 
-def _desired(store: Store, topology: Topology) -> dict[str, tuple[KernelObject, ...]]:
-    desired = dict(topology.plan_base())
-    for obj in store.list(PODS):
-        pod = Pod.of(obj)
-        desired[pod_owner(pod.namespace, pod.name)] = topology.plan_pod(pod)
-    return desired
+def _imagine(store: Store, topology: Topology, views: PodViews) -> None:
+    """Let the control plane's steps happen in a copy of the store, where every pod that has a node and an address runs at once."""
+    recorder = Recorder(store, lambda: datetime.now(UTC))
+    manager = Manager(store, make_controllers(store, views, recorder, time.time), time.time)
+    for _ in range(_ROUNDS):
+        before = store.revision
+        manager.run()
+        settle.schedule(store, views, recorder)
+        settle.give_addresses(store, views, topology)
+        with store.batch():
+            for obj in store.list(PODS):
+                if obj["status"].get("podIPs") and obj["status"].get("phase") == "Pending":
+                    ready = [{"type": "Ready", "status": "True"}]
+                    store.update(PODS, {**obj, "status": {**obj["status"], "phase": "Running", "conditions": ready}}, "status")
+        if store.revision == before:
+            return
 
 
 def _steps(operations: Iterable[Operation], q: Callable[[str], str]) -> list[Step]:
