@@ -48,7 +48,7 @@ def parse_lab(obj: Mapping[str, Any] | None) -> tuple[Lab, Faults]:
         underlay,
         pod_network,
         _parse_services(spec.mapping("services")),
-        _parse_dns(spec.mapping("dns")),
+        _parse_dns(spec.mapping("dns"), "none" if plugin == "bridge" else Dns().server),
         Ingress(spec.mapping("ingress").text("controller", Ingress().controller)),
         nodes,
     )
@@ -157,11 +157,11 @@ def _parse_services(services: Reader) -> Services:
     )
 
 
-def _parse_dns(dns: Reader) -> Dns:
-    default = Dns()
+def _parse_dns(dns: Reader, server: str) -> Dns:
+    """Read the cluster's DNS; Docker's network on one host has none unless it is asked for."""
     return Dns(
-        dns.text("domain", default.domain).rstrip("."),
-        dns.text("server", default.server),
+        dns.text("domain", Dns().domain).rstrip("."),
+        dns.text("server", server),
         _all(dns.address(key, text) for key, text in dns.texts("upstream")),
     )
 

@@ -63,6 +63,7 @@ class Kubelets:
     runtime: RuntimeClient
     recorder: Recorder
     dns: ClusterDns
+    resolver: ResolvConf
     touch: Callable[[str], None]
     records: dict[str, PodRecord] = field(default_factory=dict)
     prober: Prober = field(init=False)
@@ -203,7 +204,9 @@ class Kubelets:
             failure = self.prober.failed(identity)
             if failure and record.stopping is None and not pod.terminating:
                 restart = may_restart(pod.restart_policy, attempt)
-                self.recorder.record(obj, "Normal", "Killing", render_killing(attempt.container, failure[0], restart=restart), "kubelet", pod.node_name)
+                self.recorder.record(
+                    obj, "Normal", "Killing", render_killing(attempt.container, failure[0], restart=restart), "kubelet", pod.node_name
+                )
                 grace = pod.termination_grace_period_seconds if failure[1] is None else failure[1]
                 record.stopping = asyncio.create_task(self._end(pod, [identity], grace))
 
@@ -308,7 +311,7 @@ class Kubelets:
         etc = self.rundir.pods / pod.uid / "etc"
         etc.mkdir(parents=True, exist_ok=True)
         (etc.parent / "logs").mkdir(exist_ok=True)
-        for name, text in plan_sandbox_files(pod, self.dns, ResolvConf()).etc.items():
+        for name, text in plan_sandbox_files(pod, self.dns, self.resolver).etc.items():
             with (etc / name).open("w") as file:
                 file.write(text)
 
@@ -320,9 +323,13 @@ class Kubelets:
                 if status.state == RUNNING or status.exit_code == 0:
                     self.recorder.record(obj, "Normal", "Started", f"Started container {container}", "kubelet", node)
                 else:
-                    self.recorder.record(obj, "Warning", "Failed", f"Error: container {container}: {status.message or status.reason}", "kubelet", node)
+                    self.recorder.record(
+                        obj, "Warning", "Failed", f"Error: container {container}: {status.message or status.reason}", "kubelet", node
+                    )
                 if status.unknown_image:
-                    text = f'klab knows no behaviour of the image of container "{container}": it answers on its declared ports with the pod\'s identity'
+                    text = (
+                        f'klab knows no behaviour of the image of container "{container}": it answers on its declared ports with the pod\'s identity'
+                    )
                     self.recorder.record(obj, "Normal", "UnknownImage", text, "kubelet", node)
 
 
@@ -373,5 +380,3 @@ def _identity(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 def _addresses(node: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP")
-
-

@@ -9,7 +9,7 @@ from klab.dns.zone import DNS_SERVICE
 from klab.errors import KlabError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from ipaddress import IPv4Network, IPv6Network
 
 IMAGE = "registry.k8s.io/coredns/coredns:v1.15.0"
@@ -18,6 +18,17 @@ DNS_INDEX = 10
 """kube-dns has this address of the (first) Service CIDR: 10.96.0.10 of 10.96.0.0/12."""
 
 _LABELS = {"k8s-app": "kube-dns"}
+_VOLUME = "config-volume"
+_PROBES = {
+    "livenessProbe": {
+        "httpGet": {"path": "/health", "port": 8080, "scheme": "HTTP"},
+        "initialDelaySeconds": 60,
+        "timeoutSeconds": 5,
+        "failureThreshold": 5,
+    },
+    "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181, "scheme": "HTTP"}, "periodSeconds": 1},
+}
+"""kubeadm's, but looking for readiness each second: a lab is up sooner than the ten seconds that would be."""
 _NAMESPACE, _SERVICE = DNS_SERVICE
 
 
@@ -30,18 +41,24 @@ def calc_dns_address(cidr: IPv4Network | IPv6Network) -> str:
     return str(cidr[DNS_INDEX])
 
 
-def plan_objects(address: str, files: Mapping[str, str], *, program: str | None = None, replicas: int = REPLICAS) -> list[dict[str, Any]]:
-    """Give ServiceAccount, ConfigMap, Deployment and Service of cluster DNS.
+def plan_objects(address: str, corefile: str, replicas: int = REPLICAS) -> list[dict[str, Any]]:
+    """Give ServiceAccount, ConfigMap, Service and Deployment of cluster DNS.
 
-    `files` are the ConfigMap's data: `{"Corefile": render_kubeadm_corefile(...)}`, or CoreDNS' whole directory (`klab.dns.coredns.render_files`).
-    `program` is the CoreDNS program to run; without it the image does what klab does in its place, which needs no probes.
+    The image does what klab does in CoreDNS' place, which needs no probes; `corefile` (render_kubeadm_corefile) is there to be read.
     """
-    return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta("coredns")},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("coredns"), "data": dict(files)},
-        _deployment(program, replicas),
-        _service(address),
-    ]
+    volume = {"configMap": {"name": "coredns"}}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("coredns"), "data": {COREFILE: corefile}}
+    return [_service_account(), config, _service(address), _deployment(_container(), volume, replicas)]
+
+
+def plan_program_objects(address: str, program: str, directory: str, replicas: int = REPLICAS) -> list[dict[str, Any]]:
+    """Give ServiceAccount, Service and Deployment of cluster DNS by the CoreDNS program itself.
+
+    `directory` is where klab.dns.coredns.render_files' files are kept current; the pods mount it.
+    """
+    volume = {"hostPath": {"path": directory, "type": "Directory"}}
+    container = {**_container(), "command": [program], **_PROBES}
+    return [_service_account(), _service(address), _deployment(container, volume, replicas)]
 
 
 def render_kubeadm_corefile(domain: str, upstreams: Sequence[str] = (), endpoint: str = "") -> str:
@@ -67,6 +84,10 @@ def render_kubeadm_corefile(domain: str, upstreams: Sequence[str] = (), endpoint
 """
 
 
+def _service_account() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta("coredns")}
+
+
 def _meta(name: str) -> dict[str, Any]:
     return {"name": name, "namespace": _NAMESPACE}
 
@@ -87,8 +108,7 @@ def _service(address: str) -> dict[str, Any]:
     }
 
 
-def _deployment(program: str | None, replicas: int) -> dict[str, Any]:
-    volume = {"name": "config-volume", "configMap": {"name": "coredns"}}
+def _deployment(container: dict[str, Any], volume: dict[str, Any], replicas: int) -> dict[str, Any]:
     spec = {
         "priorityClassName": "system-cluster-critical",
         "serviceAccountName": "coredns",
@@ -98,9 +118,9 @@ def _deployment(program: str | None, replicas: int) -> dict[str, Any]:
             {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
         ],
         "nodeSelector": {"kubernetes.io/os": "linux"},
-        "containers": [_container(program)],
+        "containers": [container],
         "dnsPolicy": "Default",
-        "volumes": [volume],
+        "volumes": [{"name": _VOLUME, **volume}],
     }
     return {
         "apiVersion": "apps/v1",
@@ -121,22 +141,17 @@ def _apart() -> dict[str, Any]:
     return {"weight": 100, "podAffinityTerm": {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}}
 
 
-def _container(program: str | None) -> dict[str, Any]:
-    container: dict[str, Any] = {
+def _container() -> dict[str, Any]:
+    return {
         "name": "coredns",
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "args": ["-conf", f"{DIRECTORY}/{COREFILE}"],
         "resources": {"limits": {"memory": "170Mi"}, "requests": {"cpu": "100m", "memory": "70Mi"}},
-        "volumeMounts": [{"name": "config-volume", "mountPath": DIRECTORY, "readOnly": True}],
+        "volumeMounts": [{"name": _VOLUME, "mountPath": DIRECTORY, "readOnly": True}],
         "ports": [
             {"containerPort": 53, "name": "dns", "protocol": "UDP"},
             {"containerPort": 53, "name": "dns-tcp", "protocol": "TCP"},
             {"containerPort": 9153, "name": "metrics", "protocol": "TCP"},
         ],
     }
-    if program is None:
-        return container
-    liveness = {"httpGet": {"path": "/health", "port": 8080, "scheme": "HTTP"}, "initialDelaySeconds": 60, "timeoutSeconds": 5, "failureThreshold": 5}
-    readiness = {"httpGet": {"path": "/ready", "port": 8181, "scheme": "HTTP"}}
-    return {**container, "command": [program], "livenessProbe": liveness, "readinessProbe": readiness}

@@ -12,6 +12,8 @@ from klab.errors import CommandFailedError, MissingError
 
 _SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin"
 _PACKAGES = {"nft": "nftables", "ipset": "ipset", "conntrack": "conntrack"}
+_BUILT = {"coredns": "sudo tools/coredns.sh"}
+"""Programs that no package has, and what builds and installs them."""
 
 
 @cache
@@ -20,7 +22,8 @@ def find(name: str) -> str:
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_DIRECTORIES}")
     if path is None:
         package = _PACKAGES.get(name, "iptables" if "tables" in name else name)
-        raise MissingError(f"klab needs the program {name}, which this machine does not have; install it with `apt-get install {package}`")
+        command = _BUILT.get(name, f"apt-get install {package}")
+        raise MissingError(f"klab needs the program {name}, which this machine does not have; install it with `{command}`")
     return path
 
 

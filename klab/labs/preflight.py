@@ -34,7 +34,7 @@ def _missing(lab: Lab) -> list[str]:
         found.append("Services on a bridged pod network need the kernel module br_netfilter: `sudo modprobe br_netfilter`")
     if not features.has_overlay():
         found.append("containers' files need overlayfs: `sudo modprobe overlay`")
-    for name in ("ip",):
+    for name in ("ip", "coredns") if lab.dns.server == "coredns" else ("ip",):
         try:
             program.find(name)
         except MissingError as error:

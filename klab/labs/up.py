@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from klab.api import resources
 from klab.api.lab import Lab
 from klab.api.pod import Pod
 from klab.apiserver.client import Client
 from klab.cluster import settle
+from klab.cluster.naming import plan_dns_objects
 from klab.controlplane.store import Store
-from klab.errors import ConflictError, KlabError
+from klab.errors import ConflictError, KlabError, NotFoundError
 from klab.kernel import daemon
 from klab.kernel.journal import FileJournal
 from klab.kernel.rundir import RunDir
@@ -59,7 +61,7 @@ def up(scenario: Scenario, *, keep: bool = False, on_progress: Progress) -> UpRe
             repaired = _ensure_control_plane(rundir, lab, [document.obj for document in objects])
             client = Client(rundir.api_socket)
             on_progress(0, len(objects), "applying manifests")
-            results = client.apply_all([(document.where, document.obj) for document in objects])
+            results = _apply(client, objects, plan_dns_objects(lab, rundir))
             summary = _wait(client, on_progress)
         except BaseException:
             if fresh and not keep:
@@ -89,6 +91,35 @@ def _ensure_control_plane(rundir: RunDir, lab: Lab, objects: Sequence[Any]) -> S
     settle.seed(store, lab, pods, os.uname().release)
     daemon.start("klab.apiserver", [rundir.lab], rundir.owner, rundir.control_log)
     return list(Client(rundir.api_socket).call("GET", "/klab/v1/adopted")["lines"]) if adopted else []
+
+
+def _apply(client: Client, documents: Sequence[Any], system: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Apply the manifests, and with them those of the system's objects that are missing; give what became of the manifests.
+
+    The system's Service takes its address before others can, its pods come after all pods of the manifests and so take none of theirs.
+    """
+    missing = [("Lab.spec.dns", obj) for obj in system if not _has(documents, obj) and not _exists(client, obj)]
+    workloads = [entry for entry in missing if entry[1]["kind"] == "Deployment"]
+    first = [entry for entry in missing if entry not in workloads]
+    results = client.apply_all([*first, *((document.where, document.obj) for document in documents), *workloads])
+    return results[len(first) : len(first) + len(documents)]
+
+
+def _has(documents: Sequence[Any], obj: Mapping[str, Any]) -> bool:
+    """Say whether the manifests have an object of their own by that kind, namespace and name."""
+    return any(_identity(document.obj) == _identity(obj) for document in documents)
+
+
+def _exists(client: Client, obj: Mapping[str, Any]) -> bool:
+    try:
+        client.get(resources.of(obj["apiVersion"], obj["kind"]), obj["metadata"]["namespace"], obj["metadata"]["name"])
+    except NotFoundError:
+        return False
+    return True
+
+
+def _identity(obj: Mapping[str, Any]) -> tuple[str, str, str]:
+    return obj["kind"], obj["metadata"].get("namespace", "default"), obj["metadata"]["name"]
 
 
 def _wait(client: Client, on_progress: Progress) -> Any:
