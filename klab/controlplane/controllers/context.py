@@ -19,6 +19,7 @@ Object = dict[str, Any]
 
 PODS = resources.of("v1", "Pod")
 REPLICASETS = resources.of("apps/v1", "ReplicaSet")
+NAMESPACES = resources.of("v1", "Namespace")
 JOBS = resources.of("batch/v1", "Job")
 REVISIONS = resources.of("apps/v1", "ControllerRevision")
 
@@ -43,6 +44,11 @@ class Context:
             return self.store.get(resource, *key)
         except NotFoundError:
             return None
+
+    def is_ending(self, namespace: str) -> bool:
+        """Tell whether a namespace is being deleted, so that nothing new may be made in it."""
+        found = self.find(NAMESPACES, ("", namespace))
+        return found is not None and "deletionTimestamp" in found["metadata"]
 
     def stamp(self) -> str:
         """Give the time as timestamps have it."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from klab.api.check import check_object
 from klab.api.defaults import default
-from klab.api.resources import of
 from klab.controlplane.controllers.conditions import find_condition, is_true
 from klab.controlplane.controllers.context import PODS, Context, parse_time
 from klab.controlplane.controllers.owners import make_controller_reference
@@ -21,7 +20,6 @@ from klab.errors import AlreadyExistsError, Fault, InvalidManifestError, KlabErr
 Object = dict[str, Any]
 Raw = Mapping[str, Any]
 
-NAMESPACES = of("v1", "Namespace")
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
@@ -62,7 +60,7 @@ class PodControl:
 
     def create(self, owner: Raw, pod: Object) -> Object | None:
         """Create a pod that was prepared; None in a namespace that is on its way out, where nothing is made any more."""
-        if self._is_going(pod["metadata"]["namespace"]):
+        if self.context.is_ending(pod["metadata"]["namespace"]):
             return None
         try:
             created = self.context.store.create(PODS, pod)
@@ -87,10 +85,6 @@ class PodControl:
     def tell(self, owner: Raw, kind: str, reason: str, message: str) -> None:
         """Record an event about `owner`."""
         self.context.recorder.record(owner, kind, reason, message, self.component)
-
-    def _is_going(self, namespace: str) -> bool:
-        found = self.context.find(NAMESPACES, ("", namespace))
-        return found is not None and "deletionTimestamp" in found["metadata"]
 
 
 def phase_of(pod: Raw) -> str:
