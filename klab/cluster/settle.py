@@ -157,7 +157,9 @@ def report_node(store: Store, node: Object, error: KlabError | None) -> None:
         old = before.get(kind, {})
         since = old["lastTransitionTime"] if old.get("status") == word else now
         beat = old["lastHeartbeatTime"] if old.get("status") == word else now
-        conditions.append({"type": kind, "status": word, "reason": reason, "message": message, "lastTransitionTime": since, "lastHeartbeatTime": beat})
+        conditions.append(
+            {"type": kind, "status": word, "reason": reason, "message": message, "lastTransitionTime": since, "lastHeartbeatTime": beat}
+        )
     store.update(NODES, {**node, "status": {**node["status"], "conditions": conditions}}, "status")
 
 

@@ -36,7 +36,7 @@ def find_lab(name: str | None) -> LabStatus:
         return _status(names[0])
     if name not in names:
         known = f"; there is {', '.join(names)}" if names else ""
-        raise NotFoundError(f'{f"no lab is named {name!r}" if name else "no lab is up"}{known}: bring one up with `klab up FILE`')
+        raise NotFoundError(f"{f'no lab is named {name!r}' if name else 'no lab is up'}{known}: bring one up with `klab up FILE`")
     return _status(str(name))
 
 
