@@ -25,7 +25,7 @@ def allocate(topology: Topology, holders: Iterable[Pod], asking: Iterable[Pod]) 
         if pod.node_name not in pools:
             reserved = topology.reserved(pod.node_name)
             blocks = topology.nodes[pod.node_name].blocks
-            pools[pod.node_name] = [(block, Pool(block, reserved, used.get(pod.node_name, ()))) for block in blocks]
+            pools[pod.node_name] = [(block, Pool(block, reserved, used.get(pod.node_name, ()), topology.pinned)) for block in blocks]
         try:
             given[pod.uid] = tuple(_take(pod, block, pool) for block, pool in pools[pod.node_name])
         except KlabError as error:

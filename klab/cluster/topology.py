@@ -16,7 +16,7 @@ from klab.linux.objects import KernelObject
 
 UNDERLAY = "underlay"
 PINNED_ANNOTATION = "klab.dev/pinned-addresses"
-"""On a Node: the addresses of its block that pods were pinned to when the lab was made; the bridge keeps away from them."""
+"""On a Node: the addresses of its block that pods were pinned to when the lab was made; the bridge and other pods keep away from them."""
 
 Owned = dict[str, tuple[KernelObject, ...]]
 
@@ -28,11 +28,14 @@ class Topology:
     lab: Lab
     nodes: Mapping[str, NodeNetwork] = field(default_factory=dict)
     state_directory: str = ""
+    pinned: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, lab: Lab, nodes: Iterable[Mapping[str, Any]], state_directory: str) -> Topology:
         """Read the Node objects; CNI plugins keep their allocations in `state_directory`."""
-        return cls(lab, {node.name: node for node in (_node_network(lab, obj) for obj in nodes)}, state_directory)
+        nodes = list(nodes)
+        pinned = frozenset(address for obj in nodes for address in _pinned(obj))
+        return cls(lab, {node.name: node for node in (_node_network(lab, obj) for obj in nodes)}, state_directory, pinned)
 
     def plan_base(self) -> Owned:
         """Plan underlay and nodes."""
@@ -103,6 +106,9 @@ def _node_network(lab: Lab, obj: Mapping[str, Any]) -> NodeNetwork:
     name = obj["metadata"]["name"]
     address = next(entry["address"] for entry in obj["status"]["addresses"] if entry["type"] == "InternalIP")
     blocks = tuple(ip_network(cidr) for cidr in obj["spec"]["podCIDRs"])
-    pinned = (obj["metadata"].get("annotations") or {}).get(PINNED_ANNOTATION, "").split(",")
-    gateways = (calc_gateway(lab.network.plugin, block, pinned) for block in blocks)
+    gateways = (calc_gateway(lab.network.plugin, block, _pinned(obj)) for block in blocks)
     return NodeNetwork(name, address, blocks, tuple(gateway for gateway in gateways if gateway))
+
+
+def _pinned(obj: Mapping[str, Any]) -> list[str]:
+    return [address for address in (obj["metadata"].get("annotations") or {}).get(PINNED_ANNOTATION, "").split(",") if address]

@@ -29,10 +29,11 @@ def calc_reserved(block: Block, gateway: str) -> frozenset[str]:
 class Pool:
     """The free addresses of one block; the search goes on after the address given last, as host-local's does."""
 
-    def __init__(self, block: Block, reserved: Collection[str], used: Collection[str]) -> None:
-        """Start with what is reserved and what pods hold."""
+    def __init__(self, block: Block, reserved: Collection[str], used: Collection[str], kept: Collection[str] = ()) -> None:
+        """Start with what is reserved, what pods hold, and what is kept for those who ask for it."""
         self._block = block
         self._reserved = frozenset(reserved)
+        self._kept = frozenset(kept)
         self._taken = {address for address in used if ip_address(address) in block}
         self._next = max((int(ip_address(address)) for address in self._taken), default=int(block.network_address) - 1) + 1
 
@@ -41,11 +42,11 @@ class Pool:
         start, size, offset = int(self._block.network_address), self._block.num_addresses, self._next - int(self._block.network_address)
         for step in range(size):
             address = str(ip_address(start + (offset + step) % size))
-            if address not in self._taken and address not in self._reserved:
+            if not any(address in group for group in (self._taken, self._reserved, self._kept)):
                 self._taken.add(address)
                 self._next = int(ip_address(address)) + 1
                 return address
-        raise KlabError(f"no IP addresses available in range set: {self._block} for {owner}; all {size} are taken")
+        raise KlabError(f"no IP addresses available in range set: {self._block} for {owner}; all {size} are taken or kept")
 
     def claim(self, address: str, owner: str) -> str:
         """Give the address that was asked for; KlabError where it is outside the block, reserved or taken."""
