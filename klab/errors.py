@@ -93,6 +93,6 @@ class InvalidManifestError(KlabError):
 
 
 class MissingError(KlabError):
-    """This machine lacks a privilege, program or kernel feature."""
+    """The machine lacks a privilege, program or kernel feature."""
 
     exit_code = 4

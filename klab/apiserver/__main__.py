@@ -54,7 +54,9 @@ async def _run(rundir: RunDir) -> None:
         return {"lines": adopted}
 
     extensions = {("GET", "/klab/v1/settled"): settled, ("POST", "/klab/v1/repair"): repair, ("GET", "/klab/v1/adopted"): tell_adopted}
-    app = make_app(store, Hooks(admit=make_chain(ServiceAllocation(store, plane.lab)), logs=make_logs(rundir, plane.kubelets.is_running), extensions=extensions))
+    app = make_app(
+        store, Hooks(admit=make_chain(ServiceAllocation(store, plane.lab)), logs=make_logs(rundir, plane.kubelets.is_running), extensions=extensions)
+    )
     runner = await serve(app, [bind_unix(rundir.api_socket)])
     daemon.tell_ready()
     ended = asyncio.Event()

@@ -1,7 +1,7 @@
 """The wires: a namespace `fabric` with one bridge a subnet, a `router` that owns the gateway addresses, a `client` in the world behind it.
 
-    client ── router ──┬── fabric: bridge "fabric"  ── node1, node2 …   (first subnet)
-                       └── fabric: bridge "fabric1" ── node3 …          (second subnet)
+client ── router ──┬── fabric: bridge "fabric"  ── node1, node2 …   (first subnet)
+                   └── fabric: bridge "fabric1" ── node3 …          (second subnet)
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from klab.controlplane.views import PodViews
 from klab.errors import KlabError, NotFoundError
 from klab.kernel.rundir import RunDir
 from klab.linux.diff import Operation
-from klab.linux.objects import KernelObject
 from klab.runtime.client import RuntimeClient, ensure_runtime
 from klab.runtime.protocol import ContainerStatus
 

@@ -1,4 +1,4 @@
-"""All that ought to stand for a store, by owner: underlay and nodes, pods, kube-proxies. What a control plane adopts, and what `plan` compares with."""
+"""All that ought to stand for a store, by owner: underlay and nodes, pods, kube-proxies. A control plane adopts it, `plan` compares with it."""
 
 from __future__ import annotations
 

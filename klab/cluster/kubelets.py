@@ -29,7 +29,7 @@ from klab.kubelet.probes import render_killing
 from klab.kubelet.resolv import ClusterDns, Note, ResolvConf
 from klab.kubelet.sandbox import plan_sandbox_files
 from klab.kubelet.sources import ConfigError, NodeFacts
-from klab.kubelet.status import Facts, plan_status
+from klab.kubelet.status import Facts, Situation, plan_status
 from klab.kubelet.volumes import MountError, mount_failed, plan_mounts, plan_volumes
 from klab.linux.files import Projection, Volume
 from klab.linux.names import pod_netns
@@ -176,7 +176,7 @@ class Kubelets:
             ready=ready,
             started=started,
         )
-        status = plan_status(pod, obj.get("status") or {}, attempts, decision, facts, now)
+        status = plan_status(Situation(pod, attempts, decision, facts, now), obj.get("status") or {})
         try:
             self.store.update(PODS, {**obj, "metadata": _identity(obj), "status": status}, "status")
         except NotFoundError:

@@ -46,7 +46,7 @@ async def _read(rundir: RunDir, pod: dict[str, Any], options: LogOptions, is_run
         raise UsageError("the logs of a lab carry no times: leave out --timestamps and --since, or use --tail")
     number = _find(pod, options)
     path = rundir.pods / pod["metadata"]["uid"] / "logs" / f"{options.container}.{number}.log"
-    content = path.read_bytes() if path.exists() else b""
+    content = _read_whole(path)
     position = len(content)
     if options.tail_lines is not None:
         content = b"".join(content.splitlines(keepends=True)[-options.tail_lines :]) if options.tail_lines else b""
@@ -57,21 +57,31 @@ async def _read(rundir: RunDir, pod: dict[str, Any], options: LogOptions, is_run
             yield piece
 
 
+def _read_whole(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
 async def _follow(path: Path, position: int, goes_on: Callable[[], bool]) -> AsyncIterator[bytes]:
     """Give what is added to a file (that may still have to come), until its writer has ended."""
     async with watching(path.parent) as changed:
         while True:
             changed.clear()
             last = not goes_on()
-            if path.exists():
-                with path.open("rb") as file:
-                    file.seek(position)
-                    while piece := file.read(_PIECE):
-                        position += len(piece)
-                        yield piece
+            while piece := _read_at(path, position):
+                position += len(piece)
+                yield piece
             if last:
                 return
             await changed.wait()
+
+
+def _read_at(path: Path, position: int) -> bytes:
+    """Read on in a file; nothing where it is not there yet."""
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        file.seek(position)
+        return file.read(_PIECE)
 
 
 def _find(pod: dict[str, Any], options: LogOptions) -> int:

@@ -16,7 +16,14 @@ def plan_node(network: PodNetwork, node: NodeNetwork, _others: Sequence[NodeNetw
     """Plan docker0 and its masquerade; nothing leads to other hosts."""
     bridge = network.bridge or "docker0"
     masquerade = [
-        Rule(netns=node.name, table="nat", chain="POSTROUTING", text=f"-s {block} ! -o {bridge} -j MASQUERADE", order=50, why=f"node/{node.name}: masquerade")
+        Rule(
+            netns=node.name,
+            table="nat",
+            chain="POSTROUTING",
+            text=f"-s {block} ! -o {bridge} -j MASQUERADE",
+            order=50,
+            why=f"node/{node.name}: masquerade",
+        )
         for block in node.blocks
         if block.version == 4  # noqa: PLR2004 (docker0 has no IPv6 by default)
     ]

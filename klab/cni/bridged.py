@@ -16,14 +16,13 @@ def plan_bridge(node: NodeNetwork, name: str, mtu: int) -> list[KernelObject]:
     return [
         Bridge(netns=node.name, name=name, mtu=mtu, why=why),
         Sysctl(netns=node.name, name="net/bridge/bridge-nf-call-iptables", value="1", why=why),
-        *(
-            Address(netns=node.name, dev=name, cidr=f"{gateway}/{same_family(node.blocks, gateway).prefixlen}", why=why)
-            for gateway in node.gateways
-        ),
+        *(Address(netns=node.name, dev=name, cidr=f"{gateway}/{same_family(node.blocks, gateway).prefixlen}", why=why) for gateway in node.gateways),
     ]
 
 
-def plan_port(node: NodeNetwork, pod: PodAttachment, bridge: str, mtu: int, *, hairpin: bool, mac: str = "") -> list[KernelObject]:
+def plan_port(  # noqa: PLR0913 (what makes one bridge's ports differ from another's)
+    node: NodeNetwork, pod: PodAttachment, bridge: str, mtu: int, *, hairpin: bool, mac: str = ""
+) -> list[KernelObject]:
     """Plan a pod with a veth pair into the bridge, its addresses and a default route over the bridge's address."""
     planned: list[KernelObject] = [
         Netns(netns=pod.netns, why=pod.why),

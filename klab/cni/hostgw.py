@@ -47,7 +47,14 @@ def plan_masquerade(network: PodNetwork, node: NodeNetwork) -> list[KernelObject
     return [
         Chain(netns=node.name, table="nat", name=_CHAIN, rules=(*returns, f"{text} -j MASQUERADE"), why=why),
         *(
-            Rule(netns=node.name, table="nat", chain="POSTROUTING", text=f"-s {block} {text} -m addrtype ! --dst-type LOCAL -j {_CHAIN}", order=50, why=why)
+            Rule(
+                netns=node.name,
+                table="nat",
+                chain="POSTROUTING",
+                text=f"-s {block} {text} -m addrtype ! --dst-type LOCAL -j {_CHAIN}",
+                order=50,
+                why=why,
+            )
             for block in network.pod_cidrs
             if block.version == 4  # noqa: PLR2004 (iptables is IPv4's)
         ),

@@ -16,7 +16,7 @@ Block = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class PodNetwork:
-    """The cluster's settings: plugin, all pod CIDRs, the underlay's subnets and MTU, VXLAN's number and port; "" and 0 leave the plugin's own choice."""
+    """The cluster's settings: plugin, all pod CIDRs, the underlay's subnets and MTU, VXLAN's number and port; "" and 0 leave it to the plugin."""
 
     plugin: str
     pod_cidrs: tuple[Block, ...]

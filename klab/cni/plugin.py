@@ -40,7 +40,10 @@ def plan_pod(network: PodNetwork, node: NodeNetwork, pod: PodAttachment) -> list
     names = {"IgnoreUnknown": "1", "K8S_POD_NAMESPACE": pod.namespace, "K8S_POD_NAME": pod.name, "K8S_POD_INFRA_CONTAINER_ID": pod.uid}
     if pod.ips:
         names["IP"] = pod.ips[0]
-    ports = [{"hostPort": port.host_port, "containerPort": port.container_port, "protocol": port.protocol.lower(), "hostIP": port.host_ip} for port in pod.ports]
+    ports = [
+        {"hostPort": port.host_port, "containerPort": port.container_port, "protocol": port.protocol.lower(), "hostIP": port.host_ip}
+        for port in pod.ports
+    ]
     return [
         Netns(netns=pod.netns, why=pod.why),
         CniAttachment(

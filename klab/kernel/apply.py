@@ -32,7 +32,7 @@ class Applier:
     """Works on the namespaces below one directory."""
 
     def __init__(self, directory: Path, qualify: Qualify, plugins: Plugins) -> None:
-        """Work on `directory`/NAME; `qualify` gives the names used in error messages, `plugins` attach pods where the network is made by CNI plugins."""
+        """Work on `directory`/NAME; `qualify` gives the names for error messages, `plugins` attach pods where CNI plugins make the network."""
         self._directory = directory
         self._plugins = plugins
         self._qualify = qualify
@@ -43,7 +43,11 @@ class Applier:
         """Carry all of them out, in a working order whatever order they come in; what goes with its namespace is not removed by hand."""
         listed = list(operations)
         dying = {step.object.netns for step in listed if step.verb == "delete" and isinstance(step.object, Netns)}
-        lasting = [step for step in listed if not (step.verb == "delete" and step.object.netns in dying and not isinstance(step.object, Netns | CniAttachment))]
+        lasting = [
+            step
+            for step in listed
+            if not (step.verb == "delete" and step.object.netns in dying and not isinstance(step.object, Netns | CniAttachment))
+        ]
         steps = [step for step in lasting if not isinstance(step.object, rules.TYPES)]
         try:
             for (removing, _rank), stage in groupby(in_order(steps), key=lambda step: (step.verb == "delete", step.object.rank)):
@@ -88,7 +92,9 @@ class Applier:
         by_path = {self._path(name): list(steps) for name, steps in groupby(sorted(stage, key=_netns_of), key=_netns_of)}
         netns.each(by_path, lambda path: work(by_path[path]))
 
-    def _send(self, stage: Sequence[Operation], encode: Callable[[Operation, ExitStack], Iterator[Placed]], fine: frozenset[int] = frozenset()) -> None:
+    def _send(
+        self, stage: Sequence[Operation], encode: Callable[[Operation, ExitStack], Iterator[Placed]], fine: frozenset[int] = frozenset()
+    ) -> None:
         """Encode the whole stage, then send it a namespace at a time."""
         with ExitStack() as descriptors:
             batches: dict[str, list[tuple[Operation, Message]]] = {}
@@ -178,9 +184,7 @@ def _netns_of(step: Operation) -> str:
 
 
 def _route(pack: Callable[..., Message], item: Route, index: int) -> Message:
-    return pack(
-        dst=item.dst, via=item.via, index=index, proto=item.proto, scope=item.scope, onlink=item.onlink, kind=item.type, src=item.src
-    )
+    return pack(dst=item.dst, via=item.via, index=index, proto=item.proto, scope=item.scope, onlink=item.onlink, kind=item.type, src=item.src)
 
 
 def _write_sysctls(stage: Sequence[Operation]) -> None:

@@ -16,7 +16,10 @@ _READY = b"ready"
 
 
 def start(module: str, arguments: Sequence[str], owner: str, log: Path) -> None:
-    """Run `python -m module arguments` as a daemon whose output goes to `log`, and wait until it calls `tell_ready`; KlabError with its words if it ends first."""
+    """Run `python -m module arguments` as a daemon whose output goes to `log`, and wait until it calls `tell_ready`.
+
+    KlabError, with its words, if it ends first.
+    """
     readable, writable = os.pipe()
     try:
         with log.open("ab") as output:

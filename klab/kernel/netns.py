@@ -108,14 +108,14 @@ def create(paths: Sequence[Path]) -> None:
 def exists(path: Path) -> bool:
     """Say whether a live namespace, not just a file left by one, is at `path`."""
     try:
-        return os.stat(path).st_dev == os.stat("/proc/self/ns/net").st_dev
+        return path.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
     except FileNotFoundError:
         return False
 
 
 def inode(path: Path) -> int:
     """Give the number by which /proc/PID/ns/net shows the namespace."""
-    return os.stat(path).st_ino
+    return path.stat().st_ino
 
 
 def remove(paths: Iterable[Path]) -> None:

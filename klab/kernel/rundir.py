@@ -1,10 +1,10 @@
 """A lab's place on this machine: one directory below /run/klab that says all it owns, so that it can be taken away after any crash.
 
-    /run/klab/LAB/owner        a random id; every process of the lab carries it in its environment (klab.kernel.process)
-                  netns/NAME   network namespaces, mounted; /run/netns/LAB_NAME is a symbolic link there, for `ip netns`
-                  pods/UID/    files of a pod's sandbox and its containers
-                  cni/, ipam/  results and allocations of CNI plugins
-                  journal      the store      control.pid, api.sock, runtime.sock …
+/run/klab/LAB/owner        a random id; every process of the lab carries it in its environment (klab.kernel.process)
+              netns/NAME   network namespaces, mounted; /run/netns/LAB_NAME is a symbolic link there, for `ip netns`
+              pods/UID/    files of a pod's sandbox and its containers
+              cni/, ipam/  results and allocations of CNI plugins
+              journal      the store      control.pid, api.sock, runtime.sock …
 """
 
 from __future__ import annotations

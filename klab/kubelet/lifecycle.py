@@ -142,4 +142,4 @@ def _running(last: Mapping[str, Attempt]) -> tuple[str, ...]:
 
 
 def _ran_long(attempt: Attempt) -> bool:
-    return attempt.finished_at - attempt.started_at > BACKOFF_RESET
+    return attempt.started_at > 0 and attempt.finished_at - attempt.started_at > BACKOFF_RESET  # 0: it could not be started at all

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from klab.api.pod import Container, Pod
-from klab.kubelet.lifecycle import Attempt, Decision, latest, may_restart
+from klab.kubelet.lifecycle import Attempt, Decision, may_restart
 
 Status = dict[str, Any]
 
@@ -29,14 +29,26 @@ class Facts:
     sandbox: bool = True
 
 
-def plan_status(pod: Pod, old: Mapping[str, Any], attempts: Sequence[Attempt], decision: Decision, facts: Facts, now: float) -> Status:
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a status is made of: the pod, its containers' attempts, what the lifecycle decided, facts, the time (seconds since the epoch)."""
+
+    pod: Pod
+    attempts: Sequence[Attempt]
+    decision: Decision
+    facts: Facts
+    now: float
+
+
+def plan_status(situation: Situation, old: Mapping[str, Any]) -> Status:
     """Give the new status; what it does not speak of is kept from the old one."""
-    containers = [_container_status(pod, container, attempts, decision, facts, init=False) for container in pod.containers]
-    inits = [_container_status(pod, container, attempts, decision, facts, init=True) for container in pod.init_containers]
-    phase = _phase(pod, containers, decision)
+    pod, facts = situation.pod, situation.facts
+    containers = [_container_status(situation, container, pod.restart_policy) for container in pod.containers]
+    inits = [_container_status(situation, container, _init_policy(pod, container), init=True) for container in pod.init_containers]
+    phase = _phase(situation, containers)
     status: Status = dict(old)
     status["phase"] = phase
-    status["startTime"] = old.get("startTime") or render_time(now)
+    status["startTime"] = old.get("startTime") or render_time(situation.now)
     status["hostIP"] = facts.host_ip
     status["hostIPs"] = [{"ip": facts.host_ip}]
     if facts.pod_ips:
@@ -45,7 +57,7 @@ def plan_status(pod: Pod, old: Mapping[str, Any], attempts: Sequence[Attempt], d
     status["containerStatuses"] = containers
     if inits:
         status["initContainerStatuses"] = inits
-    status["conditions"] = _conditions(old.get("conditions") or (), containers, phase, decision, facts, now)
+    status["conditions"] = _conditions(situation, old.get("conditions") or (), containers, phase)
     return status
 
 
@@ -54,17 +66,18 @@ def render_time(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _container_status(pod: Pod, container: Container, attempts: Sequence[Attempt], decision: Decision, facts: Facts, *, init: bool) -> Status:
-    own = sorted((attempt for attempt in attempts if attempt.container == container.name), key=lambda attempt: attempt.number)
+def _container_status(situation: Situation, container: Container, policy: str, *, init: bool = False) -> Status:
+    pod, facts = situation.pod, situation.facts
+    own = sorted((attempt for attempt in situation.attempts if attempt.container == container.name), key=lambda attempt: attempt.number)
     current = own[-1] if own else None
-    state, last = _state(pod, container, current, decision, facts, init=init), {}
+    done = init and policy != "Always" and current is not None and not current.running and current.exit_code == 0
+    state = _terminated(pod, current) if current and done else _state(situation, container, current, policy)
+    last: Status = {}
     if len(own) > 1 and "waiting" not in state:
-        last = _terminated(own[-2], pod)
+        last = _terminated(pod, own[-2])
     elif current and not current.running and "waiting" in state:
-        last = _terminated(current, pod)
-    running = "running" in state
-    started = running and facts.started.get(container.name, True)
-    done = init and "terminated" in state and current is not None and current.exit_code == 0
+        last = _terminated(pod, current)
+    started = "running" in state and facts.started.get(container.name, True)
     return {
         "name": container.name,
         "image": container.image,
@@ -78,27 +91,25 @@ def _container_status(pod: Pod, container: Container, attempts: Sequence[Attempt
     }
 
 
-def _state(pod: Pod, container: Container, current: Attempt | None, decision: Decision, facts: Facts, *, init: bool) -> Status:
-    if container.name in facts.errors:
-        reason, message = facts.errors[container.name]
-        return {"waiting": {"reason": reason, "message": message}}
+def _state(situation: Situation, container: Container, current: Attempt | None, policy: str) -> Status:
+    pod = situation.pod
+    if container.name in situation.facts.errors:
+        reason, message = situation.facts.errors[container.name]
+        return {"waiting": {"reason": reason, "message": message} if message else {"reason": reason}}
     if current is None:
-        waiting_for_init = pod.init_containers and not decision.initialized
-        return {"waiting": {"reason": "PodInitializing" if waiting_for_init else "ContainerCreating"}}
+        waits_for_init = pod.init_containers and not situation.decision.initialized
+        return {"waiting": {"reason": "PodInitializing" if waits_for_init else "ContainerCreating"}}
     if current.running:
         return {"running": {"startedAt": render_time(current.started_at)}}
-    policy = _policy(pod, container, init=init)
-    restarting = may_restart(policy, current) and not pod.terminating and not (init and current.exit_code == 0 and container.restart_policy != "Always")
-    if restarting and current.restart_at > current.finished_at:
+    if may_restart(policy, current) and not pod.terminating and current.restart_at > current.finished_at:
         delay = _duration(int(current.restart_at - current.finished_at))
         message = f"back-off {delay} restarting failed container={container.name} pod={pod.name}_{pod.namespace}({pod.uid})"
         return {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
-    return _terminated(current, pod)
+    return _terminated(pod, current)
 
 
-def _policy(pod: Pod, container: Container, *, init: bool) -> str:
-    if not init:
-        return pod.restart_policy
+def _init_policy(pod: Pod, container: Container) -> str:
+    """Give the restart policy of an init container: a sidecar's is its own, the others' follows the pod's."""
     if container.restart_policy == "Always":
         return "Always"
     return "Never" if pod.restart_policy == "Never" else "OnFailure"
@@ -109,7 +120,7 @@ def _duration(seconds: int) -> str:
     return f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"  # noqa: PLR2004 (seconds of a minute)
 
 
-def _terminated(attempt: Attempt, pod: Pod) -> Status:
+def _terminated(pod: Pod, attempt: Attempt) -> Status:
     told: Status = {
         "exitCode": attempt.exit_code,
         "reason": attempt.reason or ("Completed" if attempt.exit_code == 0 else "Error"),
@@ -122,63 +133,55 @@ def _terminated(attempt: Attempt, pod: Pod) -> Status:
     return {"terminated": told}
 
 
-def _phase(pod: Pod, containers: Sequence[Status], decision: Decision) -> str:
+def _phase(situation: Situation, containers: Sequence[Status]) -> str:
     """Give the phase from the containers' states (kubelet getPhase)."""
+    pod, decision = situation.pod, situation.decision
     if pod.finished:
         return pod.phase
-    if decision.failed:
-        return "Failed"
-    if not decision.initialized:
+    if decision.failed or not decision.initialized:
+        return "Failed" if decision.failed else "Pending"
+    kinds = [_kind(status) for status in containers]
+    if "waiting" in kinds:
         return "Pending"
-    running = stopped = succeeded = waiting = 0
-    for status in containers:
-        state, last = status["state"], status["lastState"]
-        if "running" in state:
-            running += 1
-        elif "terminated" in state:
-            stopped += 1
-            succeeded += state["terminated"]["exitCode"] == 0
-        elif "terminated" in last:
-            stopped += 1
-        else:
-            waiting += 1
-    if waiting:
-        return "Pending"
-    if running:
+    if "running" in kinds or (pod.restart_policy == "Always" and not pod.terminating):
         return "Running"
-    if pod.restart_policy == "Always" and not pod.terminating:
-        return "Running"
-    if stopped == succeeded:
+    if "failed" not in kinds:
         return "Succeeded"
     return "Failed" if pod.restart_policy == "Never" or pod.terminating else "Running"
 
 
-def _conditions(
-    old: Sequence[Mapping[str, Any]], containers: Sequence[Status], phase: str, decision: Decision, facts: Facts, now: float
-) -> list[Status]:
+def _kind(status: Status) -> str:
+    """Sort a container into running, succeeded, failed (also one that waits for its restart) or waiting."""
+    state = status["state"]
+    if "terminated" in state:
+        return "succeeded" if state["terminated"]["exitCode"] == 0 else "failed"
+    if "running" in state:
+        return "running"
+    return "failed" if "terminated" in status["lastState"] else "waiting"
+
+
+def _conditions(situation: Situation, old: Sequence[Mapping[str, Any]], containers: Sequence[Status], phase: str) -> list[Status]:
+    decision = situation.decision
     ended = phase in {"Succeeded", "Failed"}
     unready = [status["name"] for status in containers if not status["ready"]]
     why = {}
-    if phase == "Succeeded":
-        why = {"reason": "PodCompleted"}
-    elif phase == "Failed":
-        why = {"reason": "PodFailed"}
+    if ended:
+        why = {"reason": "PodCompleted" if phase == "Succeeded" else "PodFailed"}
     elif unready:
         why = {"reason": "ContainersNotReady", "message": f"containers with unready status: [{' '.join(unready)}]"}
     ready = not unready and not ended
     told = [
-        ("PodReadyToStartContainers", facts.sandbox and not ended, {}),
+        ("PodReadyToStartContainers", situation.facts.sandbox and not ended, {}),
         ("Initialized", decision.initialized or phase == "Succeeded", {} if decision.initialized else {"reason": "ContainersNotInitialized"}),
-        ("Ready", ready, {} if ready else why),
-        ("ContainersReady", ready, {} if ready else why),
+        ("Ready", ready, why),
+        ("ContainersReady", ready, why),
         ("PodScheduled", True, {}),
     ]
     before = {condition["type"]: condition for condition in old}
-    return [_condition(kind, value, more, before.get(kind), now) for kind, value, more in told]
+    return [_condition(kind, more, before.get(kind), situation.now, holds=holds) for kind, holds, more in told]
 
 
-def _condition(kind: str, value: bool, more: Mapping[str, str], before: Mapping[str, Any] | None, now: float) -> Status:
-    word = "True" if value else "False"
-    unchanged = before is not None and before.get("status") == word
-    since = before["lastTransitionTime"] if before is not None and unchanged else render_time(now)
+def _condition(kind: str, more: Mapping[str, str], before: Mapping[str, Any] | None, now: float, *, holds: bool) -> Status:
+    word = "True" if holds else "False"
+    since = before["lastTransitionTime"] if before is not None and before.get("status") == word else render_time(now)
     return {"type": kind, "status": word, "lastProbeTime": None, "lastTransitionTime": since, **more}

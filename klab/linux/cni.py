@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from klab.linux.objects import Key, KernelObject, Qualify
+from klab.linux.objects import KernelObject, Key, Qualify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CniAttachment(KernelObject):
     """The interface `ifname` in `netns`, made by the plugins of `conflist` (JSON text) that run in the node's namespace.
 
-    `arguments` is CNI_ARGS, `capabilities` (JSON text) what goes into runtimeConfig of the plugins that declare it, `directory` where the binaries are.
+    `arguments` is CNI_ARGS, `capabilities` (JSON text) what goes into runtimeConfig of plugins that declare it, `directory` where the binaries are.
     """
 
     rank = 9  # its own stage, once the node's links and routes stand

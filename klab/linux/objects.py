@@ -83,7 +83,7 @@ class Link(KernelObject):
         """Name the kernel's kind of the link, as `ip link add type` takes it."""
         return type(self).__name__.lower()
 
-    def arguments(self, q: Qualify) -> str:
+    def arguments(self, q: Qualify) -> str:  # noqa: ARG002 (a veth needs it)
         """Give what follows `type KIND`."""
         return ""
 
@@ -134,7 +134,7 @@ class Vxlan(Link):
     device_below: str
     port: int = 8472
 
-    def arguments(self, q: Qualify) -> str:
+    def arguments(self, q: Qualify) -> str:  # noqa: ARG002 (a veth needs it)
         """Give the tunnel's parameters as flannel sets them."""
         return f" id {self.vni} local {self.local} dev {self.device_below} dstport {self.port} nolearning"
 
@@ -193,7 +193,7 @@ class Sysctl(KernelObject):
         """Write it."""
         return (f"ip netns exec {q(self.netns)} sysctl -qw {self.name}={self.value}",)
 
-    def delete(self, q: Qualify) -> tuple[str, ...]:
+    def delete(self, q: Qualify) -> tuple[str, ...]:  # noqa: ARG002 (the others need it)
         """Leave it: a sysctl cannot be absent, and it goes with its link or namespace."""
         return ()
 

@@ -1,4 +1,4 @@
-"""Endpoints and EndpointSlices of Services, kept by three of kube-controller-manager's controllers: endpoints, endpointslice, endpointslicemirroring."""
+"""Endpoints and EndpointSlices of Services, kept by three controllers of kube-controller-manager: endpoints, endpointslice and its mirroring."""
 
 from __future__ import annotations
 

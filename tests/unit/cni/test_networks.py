@@ -119,7 +119,9 @@ def test_a_pool_goes_round_and_says_when_it_is_full() -> None:
     assert pool.take("pod default/y") == "10.0.0.2"
 
 
-@pytest.mark.parametrize(("address", "words"), [("10.1.0.1", "not in the node's block"), ("10.0.0.1", "not available"), ("10.0.0.2", "not available")])
+@pytest.mark.parametrize(
+    ("address", "words"), [("10.1.0.1", "not in the node's block"), ("10.0.0.1", "not available"), ("10.0.0.2", "not available")]
+)
 def test_a_fixed_address_has_to_be_free_and_in_the_block(address: str, words: str) -> None:
     block = ip_network("10.0.0.0/29")
     pool = Pool(block, calc_reserved(block, "10.0.0.1"), ["10.0.0.2"])

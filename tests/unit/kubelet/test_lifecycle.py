@@ -8,7 +8,7 @@ import pytest
 
 from klab.api.pod import Pod
 from klab.kubelet.lifecycle import Attempt, calc_backoff, decide
-from klab.kubelet.status import Facts, plan_status
+from klab.kubelet.status import Facts, Situation, plan_status
 
 NOW = 1_000_000.0
 FACTS = Facts("172.18.0.2", ("10.244.0.2",))
@@ -86,7 +86,7 @@ def test_a_deleted_pod_starts_nothing_and_stops_all() -> None:
 
 
 def status(what: Pod, attempts: list[Attempt], old: dict[str, Any] | None = None, facts: Facts = FACTS) -> dict[str, Any]:
-    return plan_status(what, old or {}, attempts, decide(what, attempts, NOW), facts, NOW)
+    return plan_status(Situation(what, attempts, decide(what, attempts, NOW), facts, NOW), old or {})
 
 
 def condition(told: dict[str, Any], kind: str) -> str:
