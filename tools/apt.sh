@@ -8,6 +8,10 @@ for package in "$@"; do
   [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
 done
 if ((${#missing[@]} == 0)); then exit 0; fi
+if ! command -v apt-get >/dev/null; then
+  echo "tools/apt.sh: this machine has no apt-get; install what stands for these by its own means: ${missing[*]}" >&2
+  exit 1
+fi
 if ((EUID != 0)); then exec sudo "$0" "${missing[@]}"; fi
 
 echo "installing ${missing[*]}" >&2

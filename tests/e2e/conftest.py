@@ -55,7 +55,10 @@ def open_machine(folder: Path) -> Iterator[Machine]:
     """Give a machine with nothing up in it but its loopback."""
     (folder / "scenarios").symlink_to(REPOSITORY / "scenarios")
     # The shell is the first process: it adopts and reaps what others leave, and its end is everybody's.
-    first = "mount -t tmpfs tmpfs /run && hostname localhost && ip link set lo up && echo ready && read -r"
+    # `sudo klab` is the klab under test, whichever clone installed /usr/local/bin/klab last.
+    klab = Path(sys.executable).with_name("klab")
+    sudo_klab = f"{{ ! test -e /usr/local/bin/klab || mount --bind {klab} /usr/local/bin/klab; }}"
+    first = f"mount -t tmpfs tmpfs /run && {sudo_klab} && hostname localhost && ip link set lo up && echo ready && read -r"
     unshare = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", first]
     with subprocess.Popen(unshare, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
