@@ -227,7 +227,7 @@ def test_what_leaves_the_cluster_has_the_address_of_the_node(network: Network) -
 def test_a_full_packet_passes_and_a_larger_one_does_not(network: Network) -> None:
     mtu, target = network.shape.mtu, network.pods["d"]
     assert network.machine.check("klab exec a -- cat /sys/class/net/eth0/mtu").strip() == str(mtu)
-    ping = "klab exec a -- ping -q -c 1 -M do"
+    ping = "klab exec a -- ping -c 1 -M do"
     assert network.machine.run(f"{ping} -W 2 -s {mtu - 28} {target}").returncode == 0
     refused = network.machine.run(f"{ping} -W 0.2 -s {mtu - 27} {target} 2>&1")
     assert f"message too long, mtu={mtu}" in refused.stdout

@@ -136,3 +136,8 @@ def test_a_condition_keeps_its_time_until_it_changes() -> None:
     times = {entry["type"]: entry["lastTransitionTime"] for entry in after["conditions"]}
     assert times["PodScheduled"] == "2020-01-01T00:00:00Z"
     assert times["Ready"] != "2020-01-01T00:00:00Z"
+
+
+def test_a_container_that_could_not_be_started_waits_as_long_as_any_other() -> None:
+    never_ran = Attempt("web", 1, running=False, exit_code=128, started_at=0.0, finished_at=NOW, reason="StartError", streak=1)
+    assert calc_backoff(never_ran) == 10.0
