@@ -32,7 +32,7 @@ test-vm: build/vm ## the tests that need what the running kernel lacks, under a 
 	$(SUDO) env CI=$(CI) tools/test_vm.sh
 
 bench: ## klab's time beside the kernel's own (root)
-	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python tools/bench/up.py
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python tools/bench
 
 check: ## ruff, mypy, the layers, shellcheck
 	.venv/bin/ruff check .
