@@ -31,7 +31,7 @@ test-e2e: build/vm ## every scenario and the README (root)
 test-vm: build/vm ## the tests that need what the running kernel lacks, under a kernel that has it (root)
 	$(SUDO) env CI=$(CI) tools/test_vm.sh
 
-bench: ## klab's time beside the kernel's own (root)
+bench: ## time of klab up, of its start and of Services beside the floor, into build/bench.md (root)
 	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python tools/bench
 
 check: ## ruff, mypy, the layers, shellcheck
