@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from klab.controlplane.controllers.context import Context
+from klab.controlplane.controllers.deployment import DeploymentController
+from klab.controlplane.controllers.replicaset import ReplicaSetController
 from klab.controlplane.controllers.serviceendpoints import EndpointsController, EndpointSliceController, EndpointSliceMirroringController
 from klab.controlplane.events import Recorder
 from klab.controlplane.manager import Controller
@@ -11,6 +14,13 @@ from klab.controlplane.store import Store
 from klab.controlplane.views import PodViews
 
 
-def make_controllers(store: Store, views: PodViews, _recorder: Recorder, _now: Callable[[], float]) -> list[Controller]:
+def make_controllers(store: Store, views: PodViews, recorder: Recorder, now: Callable[[], float]) -> list[Controller]:
     """Make them over one store; `now` gives seconds."""
-    return [EndpointsController(store, views), EndpointSliceController(store, views), EndpointSliceMirroringController(store, views)]
+    context = Context.of(store, recorder, now)
+    return [
+        DeploymentController(context),
+        ReplicaSetController(context),
+        EndpointsController(store, views),
+        EndpointSliceController(store, views),
+        EndpointSliceMirroringController(store, views),
+    ]
