@@ -12,6 +12,7 @@ from typing import Any
 from klab.api.pod import Pod
 from klab.cluster import settle
 from klab.cluster.desired import plan_everything
+from klab.cluster.healthports import HealthPorts
 from klab.cluster.kubelets import Kubelets
 from klab.cluster.naming import cluster_dns, make_naming, node_resolver
 from klab.cluster.proxies import Proxies
@@ -23,6 +24,8 @@ from klab.controlplane.manager import Manager
 from klab.controlplane.store import Event, Store
 from klab.controlplane.views import PodViews
 from klab.errors import KlabError, NotFoundError
+from klab.kernel import netns
+from klab.kernel.conntrack import flush_stale
 from klab.kernel.rundir import RunDir
 from klab.linux.diff import Operation
 from klab.runtime.client import RuntimeClient, ensure_runtime
@@ -55,6 +58,7 @@ class ControlPlane:
         self._topology = settle.topology_of(store, self.lab, rundir)
         self._proxies = Proxies(store, self.lab)
         self._naming = make_naming(store, self.lab, rundir, runtime)
+        self._health_ports = HealthPorts()
         self._views = PodViews()
         self._manager = Manager(store, make_controllers(store, self._views, self.recorder, time.time), time.time)
         self._alarm: asyncio.TimerHandle | None = None
@@ -105,8 +109,9 @@ class ControlPlane:
         await self._idle.wait()
 
     def summary(self) -> dict[str, Any]:
-        """Count pods and ready ones, and list what could not be built."""
-        pods = [obj for obj in self.store.list(settle.PODS) if obj["status"].get("phase") not in {"Succeeded", "Failed"}]
+        """Count pods and ready ones, without the system's own, and list what could not be built."""
+        found = (obj for obj in self.store.list(settle.PODS) if obj["metadata"]["namespace"] != "kube-system")
+        pods = [obj for obj in found if obj["status"].get("phase") not in {"Succeeded", "Failed"}]
         failures = [str(error) for error in self.failures.values()]
         return {"pods": len(pods), "ready": sum(map(_is_ready, pods)), "failures": failures}
 
@@ -240,6 +245,12 @@ class ControlPlane:
         failed = await self.wiring.sync(changes) if changes else {}
         for owner, error in failed.items():
             logger.error("%s: %s", owner, error)
+        frontends = self._proxies.take_frontends(places)
+        paths = [self.rundir.netns_path(name) for name in self._topology.nodes]
+        if frontends:
+            await asyncio.to_thread(netns.each, paths, lambda _path: flush_stale(frontends))
+        for name, path in zip(self._topology.nodes, paths, strict=True):
+            await self._health_ports.sync(name, path, self._proxies.health_checks(name))
 
     async def _build(self, pods: Sequence[Pod]) -> dict[str, KlabError]:
         """Build or take down what stands for pods; give the owners for whom it failed."""

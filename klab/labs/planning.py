@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from klab.api import resources
 from klab.api.lab import Lab
 from klab.api.pod import Pod
 from klab.api.resources import Resource
@@ -28,6 +30,7 @@ from klab.controlplane.store import Store
 from klab.controlplane.views import PodViews
 from klab.errors import NotFoundError
 from klab.kernel.rundir import RunDir
+from klab.labs.applying import plan_application
 from klab.labs.snapshot import PODS, open_snapshot
 from klab.linux.diff import Operation, diff
 from klab.linux.names import qualified
@@ -49,11 +52,11 @@ def plan(lab: Lab, documents: Sequence[Any]) -> list[Step]:
     """Say what `up` would do with these manifests; nothing is changed. Reading a lab that is up needs root."""
     rundir = RunDir(lab.name)
     store = open_snapshot(rundir) if rundir.exists() else Store(None)
-    objects = [document for document in documents if document.obj["kind"] != "Lab"]
-    settle.seed(store, lab, [Pod.of(document.obj) for document in objects if document.obj["kind"] == "Pod"], os.uname().release)
+    settle.seed(store, lab, [Pod.of(document.obj) for document in documents if document.obj["kind"] == "Pod"], os.uname().release)
+    application = plan_application(lab, rundir, documents, partial(_exists, store))
     rest = Rest(store, Hooks(admit=make_chain(ServiceAllocation(store, lab))))
     with store.batch():
-        bulk.apply_all(rest, [bulk.Entry(document.where, document.obj) for document in objects])
+        bulk.apply_all(rest, [bulk.Entry(where, dict(obj)) for where, obj in application.entries])
     topology, views = settle.topology_of(store, lab, rundir), PodViews()
     _imagine(store, topology, views)
     wanted = [item for owned in plan_everything(store, topology, Proxies(store, lab), views).values() for item in owned]
@@ -79,6 +82,14 @@ def explain(lab: str, resource: Resource, namespace: str | None, name: str) -> l
     if not items:
         raise NotFoundError(f'nothing stands in the kernel for {resource.singular} "{name}"')
     return _steps(diff(items, {}), lambda netns: qualified(lab, netns))
+
+
+def _exists(store: Store, obj: Mapping[str, Any]) -> bool:
+    try:
+        store.get(resources.of(obj["apiVersion"], obj["kind"]), obj["metadata"]["namespace"], obj["metadata"]["name"])
+    except NotFoundError:
+        return False
+    return True
 
 
 def _imagine(store: Store, topology: Topology, views: PodViews) -> None:

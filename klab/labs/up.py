@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from klab.api import resources
@@ -12,17 +13,21 @@ from klab.api.lab import Lab
 from klab.api.pod import Pod
 from klab.apiserver.client import Client
 from klab.cluster import settle
-from klab.cluster.naming import plan_dns_objects
+from klab.controlplane.controllers.pods import is_ready
 from klab.controlplane.store import Store
 from klab.errors import ConflictError, KlabError, NotFoundError
 from klab.kernel import daemon
 from klab.kernel.journal import FileJournal
 from klab.kernel.rundir import RunDir
+from klab.labs.applying import plan_application
 from klab.labs.preflight import check_machine
 from klab.labs.snapshot import open_snapshot
 
 Progress = Callable[[int, int, str], None]
 """Told done, total and what is being done."""
+
+_DNS_PODS = "k8s-app=kube-dns"
+_DNS_SECONDS = 10
 
 
 class Scenario(Protocol):
@@ -61,8 +66,11 @@ def up(scenario: Scenario, *, keep: bool = False, on_progress: Progress) -> UpRe
             repaired = _ensure_control_plane(rundir, lab, [document.obj for document in objects])
             client = Client(rundir.api_socket)
             on_progress(0, len(objects), "applying manifests")
-            results = _apply(client, objects, plan_dns_objects(lab, rundir))
+            application = plan_application(lab, rundir, scenario.documents, partial(_exists, client))
+            results = client.apply_all(application.entries)[application.manifests]
             summary = _wait(client, on_progress)
+            if lab.dns.server == "coredns" and _wait_for_dns(client):
+                summary = _wait(client, on_progress)
         except BaseException:
             if fresh and not keep:
                 rundir.remove()
@@ -93,33 +101,12 @@ def _ensure_control_plane(rundir: RunDir, lab: Lab, objects: Sequence[Any]) -> S
     return list(Client(rundir.api_socket).call("GET", "/klab/v1/adopted")["lines"]) if adopted else []
 
 
-def _apply(client: Client, documents: Sequence[Any], system: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """Apply the manifests, and with them those of the system's objects that are missing; give what became of the manifests.
-
-    The system's Service takes its address before others can, its pods come after all pods of the manifests and so take none of theirs.
-    """
-    missing = [("Lab.spec.dns", obj) for obj in system if not _has(documents, obj) and not _exists(client, obj)]
-    workloads = [entry for entry in missing if entry[1]["kind"] == "Deployment"]
-    first = [entry for entry in missing if entry not in workloads]
-    results = client.apply_all([*first, *((document.where, document.obj) for document in documents), *workloads])
-    return results[len(first) : len(first) + len(documents)]
-
-
-def _has(documents: Sequence[Any], obj: Mapping[str, Any]) -> bool:
-    """Say whether the manifests have an object of their own by that kind, namespace and name."""
-    return any(_identity(document.obj) == _identity(obj) for document in documents)
-
-
 def _exists(client: Client, obj: Mapping[str, Any]) -> bool:
     try:
         client.get(resources.of(obj["apiVersion"], obj["kind"]), obj["metadata"]["namespace"], obj["metadata"]["name"])
     except NotFoundError:
         return False
     return True
-
-
-def _identity(obj: Mapping[str, Any]) -> tuple[str, str, str]:
-    return obj["kind"], obj["metadata"].get("namespace", "default"), obj["metadata"]["name"]
 
 
 def _wait(client: Client, on_progress: Progress) -> Any:
@@ -131,6 +118,15 @@ def _wait(client: Client, on_progress: Progress) -> Any:
         if summary["settled"]:
             return summary
         on_progress(summary["ready"], summary["pods"], "starting pods")
+
+
+def _wait_for_dns(client: Client) -> bool:
+    """Wait for the first of the CoreDNS programs that were started; False where that is ready already, where none runs or none gets ready."""
+    found = client.list(settle.PODS, "kube-system", _DNS_PODS)
+    if any(map(is_ready, found["items"])) or not any(pod["status"].get("phase") == "Running" for pod in found["items"]):
+        return False
+    changes = client.watch(settle.PODS, "kube-system", _DNS_PODS, resource_version=found["metadata"]["resourceVersion"], timeout=_DNS_SECONDS)
+    return any(is_ready(pod) for _kind, pod in changes)
 
 
 def _difference(stored: Lab, lab: Lab) -> str:
