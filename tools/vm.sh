@@ -46,6 +46,10 @@ mount -t proc proc proc
 mount -t sysfs sysfs sys
 mount -t devtmpfs devtmpfs dev
 mkdir -p dev/pts dev/shm
+ln -s /proc/self/fd dev/fd
+ln -s /proc/self/fd/0 dev/stdin
+ln -s /proc/self/fd/1 dev/stdout
+ln -s /proc/self/fd/2 dev/stderr
 mount -t devpts devpts dev/pts
 for memory in dev/shm run; do mount -t tmpfs tmpfs \$memory; done
 pivot_root . mnt
