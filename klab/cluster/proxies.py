@@ -14,7 +14,10 @@ from klab.cluster.topology import Owned, Topology
 from klab.controlplane.store import Event, Store
 from klab.errors import NotFoundError
 from klab.kubeproxy.config import ProxyConfig, ProxyNode
+from klab.kubeproxy.conntrack import calc_frontends
+from klab.kubeproxy.healthcheck import count_local_endpoints, render_answer
 from klab.kubeproxy.plan import plan_base, plan_service
+from klab.linux.conntrack import Frontend
 from klab.linux.objects import Address
 
 SERVICES = resources.of("v1", "Service")
@@ -22,6 +25,7 @@ SLICES = resources.of("discovery.k8s.io/v1", "EndpointSlice")
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 Place = tuple[str, str]  # a Service's namespace and name
+HealthAnswer = tuple[int, dict[str, str], bytes]  # status, headers, body
 
 
 @dataclass(slots=True)
@@ -32,18 +36,21 @@ class Proxies:
     lab: Lab
     dirty: set[Place] = field(default_factory=set)
     _slices: dict[Place, dict[str, EndpointSlice]] = field(default_factory=dict)
+    _checked: set[Place] = field(default_factory=set)  # services with a healthCheckNodePort
+    _former: dict[Place, Service] = field(default_factory=dict)  # each service as it was when its flows were last looked after
 
     def __post_init__(self) -> None:
         """Read what the store has."""
         for obj in self.store.list(SLICES):
             self._note_slice(obj, gone=False)
-        self.dirty |= {(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in self.store.list(SERVICES)}
+        for obj in self.store.list(SERVICES):
+            self._note_service(obj)
 
     def hear(self, event: Event) -> bool:
         """Take note of a change; say whether it concerns a service."""
         meta = event.object["metadata"]
         if event.resource.kind == "Service":
-            self.dirty.add((meta["namespace"], meta["name"]))
+            self._note_service(event.object)
             return True
         if event.resource.kind == "EndpointSlice":
             self._note_slice(event.object, gone=event.type == "DELETED")
@@ -63,6 +70,25 @@ class Proxies:
             for node in nodes:
                 planned[service_owner(node.name, place)] = tuple(self._plan(service, place, node)) if service else ()
         return planned
+
+    def take_frontends(self, places: Iterable[Place]) -> dict[Frontend, frozenset[str]]:
+        """Give the UDP frontends whose flows may have gone stale by what happened to these services since they were last asked about."""
+        frontends: dict[Frontend, frozenset[str]] = {}
+        for place in places:
+            before, after = self._former.pop(place, None), self._find(place)
+            if after is not None:
+                self._former[place] = after
+            for config in self._configs:
+                frontends |= calc_frontends(before, after, self._endpoints(place), config)
+        return frontends
+
+    def health_checks(self, node: str) -> dict[int, HealthAnswer]:
+        """Give what a node answers on the healthCheckNodePorts of Services."""
+        return {
+            service.health_check_node_port: render_answer(service, count_local_endpoints(self._endpoints(place), node))
+            for place, service in ((place, self._find(place)) for place in self._checked)
+            if service and service.needs_health_check
+        }
 
     def places(self) -> set[Place]:
         """Give all services that there are."""
@@ -94,14 +120,24 @@ class Proxies:
 
     def _plan(self, service: Service, place: Place, node: ProxyNode) -> Iterable[Any]:
         for config in self._configs:
-            endpoints: PortEndpoints = port_endpoints(self._slices.get(place, {}).values(), "IPv4")
-            yield from plan_service(service, endpoints, node, config)
+            yield from plan_service(service, self._endpoints(place), node, config)
+
+    def _endpoints(self, place: Place) -> PortEndpoints:
+        return port_endpoints(self._slices.get(place, {}).values(), "IPv4")
 
     def _find(self, place: Place) -> Service | None:
         try:
             return Service.of(self.store.get(SERVICES, *place))
         except NotFoundError:
             return None
+
+    def _note_service(self, obj: Mapping[str, Any]) -> None:
+        place = (obj["metadata"]["namespace"], obj["metadata"]["name"])
+        self.dirty.add(place)
+        if obj["spec"].get("healthCheckNodePort"):
+            self._checked.add(place)
+        else:
+            self._checked.discard(place)
 
     def _note_slice(self, obj: Mapping[str, Any], *, gone: bool) -> None:
         meta = obj["metadata"]
