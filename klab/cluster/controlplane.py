@@ -189,7 +189,7 @@ class ControlPlane:
         await self._sync_proxies()
         await self._naming.sync()
         self._refresh_files()
-        pods = [(obj, self._views.of(obj)) for obj in map(self._get, dirty) if obj is not None]
+        pods = sorted(((obj, self._views.of(obj)) for obj in map(self._get, dirty) if obj is not None), key=settle.age)
         running: list[asyncio.Task[list[Pod]]] = []
         for start in range(0, len(pods), _CHUNK):
             chunk = pods[start : start + _CHUNK]

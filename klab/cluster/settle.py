@@ -107,7 +107,7 @@ def schedule(store: Store, views: PodViews, recorder: Recorder) -> None:
     pods = [(obj, views.of(obj)) for obj in store.list(PODS)]
     scheduler = Scheduler(store.list(NODES), [pod for _obj, pod in pods if pod.node_name])
     with store.batch():
-        for obj, pod in sorted(pods, key=_age):
+        for obj, pod in sorted(pods, key=age):
             if _waits(obj) and not pod.terminating and not pod.finished:
                 outcome = scheduler.schedule(pod)
                 if isinstance(outcome, Binding):
@@ -120,7 +120,7 @@ def give_addresses(store: Store, views: PodViews, topology: Topology) -> dict[st
     """Give every pod on a node its addresses, before anything of it is built; return for whom there was none, by uid."""
     if topology.plugins_address or not any(_lacks_address(obj) for obj in store.list(PODS)):
         return {}
-    pods = [pod for _obj, pod in sorted(((obj, views.of(obj)) for obj in store.list(PODS)), key=_age)]
+    pods = [pod for _obj, pod in sorted(((obj, views.of(obj)) for obj in store.list(PODS)), key=age)]
     asking = [
         pod
         for pod in pods
@@ -163,7 +163,7 @@ def report_node(store: Store, node: Object, error: KlabError | None) -> None:
     store.update(NODES, {**node, "status": {**node["status"], "conditions": conditions}}, "status")
 
 
-def _age(entry: tuple[Object, Pod]) -> int:
+def age(entry: tuple[Object, Pod]) -> int:
     """Sort as the objects were written: who comes first is served first."""
     return int(entry[0]["metadata"]["resourceVersion"])
 
