@@ -15,7 +15,7 @@ demo: ## bring up a scenario and send a request from one pod to another
 	sudo klab up scenarios/hello
 	sudo klab --lab hello get pods -o wide
 	sudo klab --lab hello exec client -- curl --silent http://10.244.2.10:8080/
-	@echo 'The lab stays up: look around with `sudo klab --help`, take it away with `sudo klab down hello`.'
+	@echo; echo 'The lab stays up: look around with `sudo klab --help`, take it away with `sudo klab down hello`.'
 
 test: check test-unit test-kernel test-e2e test-vm ## everything: checks, unit, kernel and end-to-end tests, and the VM
 
@@ -32,7 +32,8 @@ test-vm: build/vm ## the tests that need what the running kernel lacks, under a 
 	$(SUDO) env CI=$(CI) tools/test_vm.sh
 
 bench: ## time of klab up, of its start and of Services beside the floor, into build/bench.md (root)
-	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python tools/bench
+	mkdir -p build
+	bash -o pipefail -c "$(SUDO) env PYTHONDONTWRITEBYTECODE=1 .venv/bin/python tools/bench | tee build/bench.md"
 
 check: ## ruff, mypy, the layers, shellcheck
 	.venv/bin/ruff check .

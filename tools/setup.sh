@@ -34,6 +34,7 @@ install_venv() {
   echo "installing klab${1:+ and its $1 tools} into .venv" >&2
   [[ -x .venv/bin/pip ]] || /usr/bin/python3 -m venv .venv
   .venv/bin/pip install --quiet --disable-pip-version-check --editable ".${1:+[$1]}"
+  .venv/bin/python -m compileall -q klab # or root would, and own the files
   touch "$stamp"
 }
 

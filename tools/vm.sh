@@ -65,7 +65,9 @@ set +e
 echo \$? >/mnt/status
 GUEST
   chmod +x "$work/init" "$work/command"
-  run linux.uml mem=2G rootfstype=hostfs rootflags=/ rw init="$work/init" con=null con0=null,fd:1 con1=null,fd:3 3>&1 >"$work/console" 2>&1 </dev/null || true
+  # Its memory is a file in /dev/shm, which containers keep small.
+  run bash -c 'mount -t tmpfs -o size=3G tmpfs /dev/shm && exec "$@"' init \
+    linux.uml mem=2G rootfstype=hostfs rootflags=/ rw init="$work/init" con=null con0=null,fd:1 con1=null,fd:3 3>&1 >"$work/console" 2>&1 </dev/null || true
   [[ -s $work/status ]] || { tail -30 "$work/console" >&2; echo "vm.sh: the user-mode kernel ended before its command did; its last lines are above" >&2; exit 125; }
   exit "$(<"$work/status")"
 }
