@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from klab.controlplane.controllers.context import Context
+from klab.controlplane.controllers.daemonset import DaemonSetController
 from klab.controlplane.controllers.deployment import DeploymentController
+from klab.controlplane.controllers.garbagecollector import GarbageCollector
+from klab.controlplane.controllers.namespace import NamespaceController
 from klab.controlplane.controllers.replicaset import ReplicaSetController
+from klab.controlplane.controllers.replicationcontroller import make_replication_controller
 from klab.controlplane.controllers.serviceendpoints import EndpointsController, EndpointSliceController, EndpointSliceMirroringController
 from klab.controlplane.events import Recorder
 from klab.controlplane.manager import Controller
@@ -20,7 +24,11 @@ def make_controllers(store: Store, views: PodViews, recorder: Recorder, now: Cal
     return [
         DeploymentController(context),
         ReplicaSetController(context),
+        make_replication_controller(context),
+        DaemonSetController(context),
         EndpointsController(store, views),
         EndpointSliceController(store, views),
         EndpointSliceMirroringController(store, views),
+        NamespaceController(context),
+        GarbageCollector(context),
     ]
