@@ -82,6 +82,6 @@ def lab_manifest(name: str, nodes: int, plugin: str, proxy: str = "iptables") ->
 
 def pod_manifest(name: str, node: str) -> dict[str, Any]:
     """Give a pod of a built-in image on a node."""
-    container = {"name": "main", "image": "registry.k8s.io/echoserver:1.10", "ports": [{"containerPort": 8080}]}
+    container = {"name": "main", "image": "registry.k8s.io/e2e-test-images/agnhost:2.53", "args": ["netexec"], "ports": [{"containerPort": 8080}]}
     spec = {"nodeName": node, "containers": [container]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
