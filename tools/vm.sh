@@ -16,8 +16,8 @@ terminal=dumb
 [[ -t 1 ]] && terminal=$TERM
 command="cd $(printf %q "$repo") && exec env PATH=$(printf %q "$repo/.venv/bin:$PATH") PYTHONDONTWRITEBYTECODE=1 CI=${CI:-} $(printf '%q ' "$@")"
 
-# Everything below a process namespace dies with its first process, whatever ends that one.
-run() { timeout --kill-after=5 "${VM_TIMEOUT:-900}" unshare --pid --fork --kill-child --mount-proc "$@"; }
+# Everything below a process namespace dies with its first process, which heeds no milder signal.
+run() { timeout --signal=KILL "${VM_TIMEOUT:-900}" unshare --pid --fork --kill-child --mount-proc "$@"; }
 
 run_uml() {
   tools/apt.sh user-mode-linux kmod
@@ -68,7 +68,7 @@ GUEST
   # Its memory is a file in /dev/shm, which containers keep small.
   run bash -c 'mount -t tmpfs -o size=3G tmpfs /dev/shm && exec "$@"' init \
     linux.uml mem=2G rootfstype=hostfs rootflags=/ rw init="$work/init" con=null con0=null,fd:1 con1=null,fd:3 3>&1 >"$work/console" 2>&1 </dev/null || true
-  [[ -s $work/status ]] || { tail -30 "$work/console" >&2; echo "vm.sh: the user-mode kernel ended before its command did; its last lines are above" >&2; exit 125; }
+  [[ -s $work/status ]] || { tail -30 "$work/console" >&2; echo "vm.sh: the user-mode kernel ended before its command did, by itself or after ${VM_TIMEOUT:-900} seconds; its last lines are above" >&2; exit 125; }
   exit "$(<"$work/status")"
 }
 
