@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from functools import cache
 from pathlib import Path
 
-from klab.kernel import netns, rtnl
+from klab.kernel import netns, rtnl, syscalls
 from klab.kernel.netlink import NetlinkRefusedError, RouteSocket
 
 _LACKING = frozenset({errno.EOPNOTSUPP, errno.ENOENT, errno.EINVAL})
@@ -42,4 +43,17 @@ def has_bridge_netfilter() -> bool:
 @cache
 def has_overlay() -> bool:
     """Say whether the kernel has overlayfs, under which containers write without touching the host's files."""
+
+    def probe() -> None:
+        """Ask for it where nobody else sees it: the kernel loads the module if it has it."""
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        with contextlib.suppress(OSError):
+            syscalls.mount("none", "/mnt", "overlay", options="lowerdir=/nowhere:/nothing")
+
+    if not _knows_overlay():
+        netns.in_thread(probe)
+    return _knows_overlay()
+
+
+def _knows_overlay() -> bool:
     return "\toverlay\n" in Path("/proc/filesystems").read_text()

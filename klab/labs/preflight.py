@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from klab.api.lab import Lab
 from klab.errors import MissingError
-from klab.kernel import features, iptables, program
+from klab.kernel import features, iptables, ipvs, netns, program
 
+_TUNNELS = frozenset({"vxlan", "ipip"})
 _BRIDGED = frozenset({"bridge", "hostgw", "vxlan", "plugin"})
 
 
@@ -15,32 +18,43 @@ def check_machine(lab: Lab) -> None:
     """Raise MissingError with everything that this lab would lack here, and the commands that mend it."""
     if os.geteuid() != 0:
         raise MissingError("building a network needs root: run it with sudo")
-    missing = list(_missing(lab))
-    if missing:
+    if missing := list(_missing(lab)):
         raise MissingError("\n".join(missing))
 
 
-def _missing(lab: Lab) -> list[str]:
-    found = []
-    plugin = lab.network.plugin
-    if plugin == "ipip" and not features.has_link_kind("ipip"):
-        found.append(
-            "spec.network.plugin ipip needs the kernel module ipip, which this kernel does not have: `modprobe ipip` on a kernel that ships it "
-            "(Debian's does: `vagrant up`, or `make vm` here), or choose plugin vxlan or hostgw"
+def _missing(lab: Lab) -> Iterator[str]:
+    plugin, proxy = lab.network.plugin, lab.services.proxy
+    if plugin in _TUNNELS and not features.has_link_kind(plugin):
+        yield (
+            f"spec.network.plugin {plugin} needs the kernel module {plugin}, which this kernel does not have: `sudo modprobe {plugin}` where it only is "
+            "not loaded, `vagrant up` for a machine that has everything, or another plugin"
         )
-    if plugin == "vxlan" and not features.has_link_kind("vxlan"):
-        found.append("spec.network.plugin vxlan needs the kernel module vxlan: `modprobe vxlan`, or choose plugin hostgw")
     if plugin in _BRIDGED and not features.has_bridge_netfilter():
-        found.append("Services on a bridged pod network need the kernel module br_netfilter: `sudo modprobe br_netfilter`")
+        yield "Services on a bridged pod network need the kernel module br_netfilter: `sudo modprobe br_netfilter`"
+    if proxy == "ipvs" and not features.has_link_kind("dummy"):
+        yield "spec.services.proxy ipvs needs the kernel module dummy, which this kernel does not have: `sudo modprobe dummy`, or proxy iptables or nftables"
     if not features.has_overlay():
-        found.append("containers' files need overlayfs: `sudo modprobe overlay`")
-    for name in ("ip", "coredns") if lab.dns.server == "coredns" else ("ip",):
-        try:
-            program.find(name)
-        except MissingError as error:
-            found.append(str(error))
+        yield "containers' files need overlayfs: `sudo modprobe overlay`"
+    yield from _told(iptables.variant)
+    if proxy == "ipvs":
+        yield from _told(lambda: netns.in_new(ipvs.check))
+    for name in _programs(lab):
+        yield from _told(partial(program.find, name))
+
+
+def _programs(lab: Lab) -> Iterator[str]:
+    yield "ip"
+    if lab.services.proxy == "nftables":
+        yield "nft"
+    if lab.services.proxy == "ipvs":
+        yield "ipset"
+    if lab.dns.server == "coredns":
+        yield "coredns"
+
+
+def _told(attempt: Callable[[], object]) -> Iterator[str]:
+    """Give what an attempt says it misses."""
     try:
-        iptables.variant()
+        attempt()
     except MissingError as error:
-        found.append(str(error))
-    return found
+        yield str(error)
