@@ -52,7 +52,7 @@ clean: ## remove what make and the tests left here
 
 uninstall: ## remove `sudo klab`, its completion and the virtual environment; Debian packages stay
 	$(SUDO) rm -f /usr/local/bin/klab /usr/local/share/bash-completion/completions/klab /usr/local/share/zsh/site-functions/_klab
-	$(SUDO) rm -f /usr/local/share/fish/vendor_completions.d/klab.fish
+	$(SUDO) rm -f /usr/local/share/fish/vendor_completions.d/klab.fish /etc/modules-load.d/klab.conf /etc/sysctl.d/60-klab.conf
 	rm -rf .venv
 
 build/vm:

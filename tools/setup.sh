@@ -49,6 +49,16 @@ install_command() {
   as_root ln --symbolic --force --no-target-directory "$PWD/.venv/bin/klab" /usr/local/bin/klab
 }
 
+# load_modules: what the kernel does not load by itself when klab asks for it, now and at every start of the machine. With br_netfilter loaded the host's
+# own bridges would show their packets to the host's iptables too: that is switched off again, labs have settings of their own.
+load_modules() {
+  if [[ -e /proc/sys/net/bridge ]] || ! as_root modprobe --quiet br_netfilter; then return; fi
+  echo "loading br_netfilter, for Services on bridged pod networks" >&2
+  echo br_netfilter | as_root install --mode 644 /dev/stdin /etc/modules-load.d/klab.conf
+  printf 'net.bridge.bridge-nf-call-%s = 0\n' iptables ip6tables arptables | as_root install --mode 644 /dev/stdin /etc/sysctl.d/60-klab.conf
+  as_root sysctl --quiet --load /etc/sysctl.d/60-klab.conf
+}
+
 case ${1:-} in
   '') packages=("${runtime[@]}") extra='' ;;
   demo) packages=("${runtime[@]}" make) extra='' ;;
@@ -58,5 +68,6 @@ esac
 tools/apt.sh "${packages[@]}"
 install_venv "$extra"
 install_command
+load_modules
 if [[ ${1:-} == test ]] && ! command -v coredns >/dev/null; then tools/coredns.sh; fi
 if [[ ${1:-} ]]; then exec make --no-print-directory "$1"; fi

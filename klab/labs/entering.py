@@ -65,7 +65,7 @@ def _choose(pod: Pod, wanted: str | None) -> Container:
     return found
 
 
-def _become(  # noqa: PLR0913 (the parts of an execve)
+def _become(  # noqa: PLR0913, PLR0917 (the parts of an execve)
     sandbox: Sandbox, argv: Sequence[str], env: Mapping[str, str], hostname: str, owner: str, mark: str, working_dir: str = ""
 ) -> NoReturn:
     terminal = {name: os.environ[name] for name in _TERMINAL if name in os.environ}

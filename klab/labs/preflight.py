@@ -26,13 +26,13 @@ def _missing(lab: Lab) -> Iterator[str]:
     plugin, proxy = lab.network.plugin, lab.services.proxy
     if plugin in _TUNNELS and not features.has_link_kind(plugin):
         yield (
-            f"spec.network.plugin {plugin} needs the kernel module {plugin}, which this kernel does not have: `sudo modprobe {plugin}` where it only is "
-            "not loaded, `vagrant up` for a machine that has everything, or another plugin"
+            f"spec.network.plugin {plugin} needs the kernel module {plugin}, which this kernel does not have: `sudo modprobe {plugin}` where it is "
+            "just not loaded, `vagrant up` for a machine that has everything, or another plugin"
         )
     if plugin in _BRIDGED and not features.has_bridge_netfilter():
         yield "Services on a bridged pod network need the kernel module br_netfilter: `sudo modprobe br_netfilter`"
     if proxy == "ipvs" and not features.has_link_kind("dummy"):
-        yield "spec.services.proxy ipvs needs the kernel module dummy, which this kernel does not have: `sudo modprobe dummy`, or proxy iptables or nftables"
+        yield "spec.services.proxy ipvs needs the kernel module dummy, which this kernel does not have: `sudo modprobe dummy`, or another proxy"
     if not features.has_overlay():
         yield "containers' files need overlayfs: `sudo modprobe overlay`"
     yield from _told(iptables.variant)
