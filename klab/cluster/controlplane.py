@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 _RETRY_SECONDS = 2.0
 _CHUNK = 200
 """Pods whose network is built in one go, while the runtime starts the containers of those before."""
+_SERVICES = 500
+"""Services in one transaction: the time of iptables-nft-restore grows with the square of the chains that it is told of."""
 _CONFIG_KINDS = frozenset({"ConfigMap", "Secret"})
 
 Place = tuple[str, str]  # a pod's namespace and name
@@ -100,8 +102,10 @@ class ControlPlane:
             self._work.clear()
             try:
                 await self._step()
-            except KlabError:
+            except Exception:  # a fault in one step must not end the lab's control plane: all is looked at again
                 logger.exception("a step of the control plane failed; it is tried again")
+                self._dirty |= set(self._places.values())
+                self._proxies.dirty |= self._proxies.places()
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake)
 
     async def idle(self) -> None:
@@ -240,11 +244,13 @@ class ControlPlane:
         places, self._proxies.dirty = self._proxies.dirty, set()
         if not places:
             return
-        planned = self._proxies.plan(places, self._proxies.nodes(self._topology, self.store.list(settle.NODES)))
-        changes = {owner: objects for owner, objects in planned.items() if (self.wiring.owned.get(owner) or ()) != objects}
-        failed = await self.wiring.sync(changes) if changes else {}
-        for owner, error in failed.items():
-            logger.error("%s: %s", owner, error)
+        nodes, ordered = self._proxies.nodes(self._topology, self.store.list(settle.NODES)), sorted(places)
+        for start in range(0, len(ordered), _SERVICES):
+            planned = self._proxies.plan(ordered[start : start + _SERVICES], nodes)
+            changes = {owner: objects for owner, objects in planned.items() if (self.wiring.owned.get(owner) or ()) != objects}
+            failed = await self.wiring.sync(changes) if changes else {}
+            for owner, error in failed.items():
+                logger.error("%s: %s", owner, error)
         frontends = self._proxies.take_frontends(places)
         paths = [self.rundir.netns_path(name) for name in self._topology.nodes]
         if frontends:
