@@ -37,6 +37,8 @@ class Proxies:
     dirty: set[Place] = field(default_factory=set)
     _slices: dict[Place, dict[str, EndpointSlice]] = field(default_factory=dict)
     _checked: set[Place] = field(default_factory=set)  # services with a healthCheckNodePort
+    _topology: Topology | None = None  # the one that `_addresses` are of
+    _addresses: dict[str, list[str]] = field(default_factory=dict)  # of each node's interfaces
     _former: dict[Place, Service] = field(default_factory=dict)  # each service as it was when its flows were last looked after
 
     def __post_init__(self) -> None:
@@ -96,13 +98,13 @@ class Proxies:
 
     def nodes(self, topology: Topology, nodes: Iterable[Mapping[str, Any]]) -> list[ProxyNode]:
         """Give the nodes as kube-proxy sees them: with all addresses that their interfaces carry."""
-        base = topology.plan_base()
+        if topology is not self._topology:
+            self._topology, self._addresses = topology, _addresses_of(topology)
         found = []
         for obj in nodes:
             name = obj["metadata"]["name"]
-            planned = (item for objects in base.values() for item in objects if isinstance(item, Address) and item.netns == name)
-            addresses = tuple(item.cidr.split("/")[0] for item in planned)
             zone = (obj["metadata"].get("labels") or {}).get(ZONE_LABEL, "")
+            addresses = tuple(self._addresses.get(name, ()))
             found.append(ProxyNode(name=name, netns=name, ip=topology.nodes[name].address, addresses=addresses, zone=zone))
         return found
 
@@ -153,6 +155,15 @@ class Proxies:
         if not known:
             del self._slices[place]
         self.dirty.add(place)
+
+
+def _addresses_of(topology: Topology) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for objects in topology.plan_base().values():
+        for item in objects:
+            if isinstance(item, Address):
+                found.setdefault(item.netns, []).append(item.cidr.split("/")[0])
+    return found
 
 
 def base_owner(node: str) -> str:
