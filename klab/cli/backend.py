@@ -120,16 +120,38 @@ class Scenario(Protocol):
 class Api(Protocol):
     """The API of a running lab: what verbs use of klab.apiserver.client.Client."""
 
-    def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
-        """Give one object; NotFoundError."""
+    def get(self, resource: Resource, namespace: str | None, name: str, subresource: str = "") -> dict[str, Any]:
+        """Give one object, or a subresource of it; NotFoundError."""
 
     def list(self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "") -> dict[str, Any]:
         """Give the List (`items`, `metadata.resourceVersion`) of a namespace, or of all."""
 
-    def watch(
-        self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "", resource_version: str = ""
+    def watch(  # noqa: PLR0913, PLR0917 - ListOptions
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        selector: str = "",
+        fields: str = "",
+        resource_version: str = "",
+        timeout: int | None = None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give events (ADDED, MODIFIED, DELETED) and objects from `resource_version` on, until the server ends it."""
+        """Give events (ADDED, MODIFIED, DELETED) and objects from `resource_version` on, for `timeout` seconds or until the server ends it."""
+
+    def create(self, resource: Resource, obj: Object, *, dry_run: bool = False) -> dict[str, Any]:
+        """Create an object in the namespace that it names; give what became of it, or a Status."""
+
+    def patch(  # noqa: PLR0913 - the parts of the path
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Any,
+        *,
+        kind: str = "strategic",
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Change an object, or a subresource; `kind` is strategic, merge or json. ConflictError where a resourceVersion is not the stored one's."""
 
     def delete(
         self, resource: Resource, namespace: str | None, name: str, grace: int | None = None, propagation: str = "Background"

@@ -78,6 +78,13 @@ def pod(ctx: Any, incomplete: str) -> Iterable[str]:
 
 
 @_silent
+def node(ctx: Any, incomplete: str) -> Iterable[str]:
+    """Offer the nodes of the lab."""
+    del incomplete
+    return _names(ctx, "nodes")
+
+
+@_silent
 def output(ctx: Any, incomplete: str) -> Iterable[str]:
     """Offer the forms of `-o`."""
     from klab.cli.output import FORMATS  # noqa: PLC0415 - only a TAB key needs it

@@ -42,3 +42,11 @@ Output = Annotated[
 ]
 DataOutput = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="json or yaml.", autocompletion=complete.data_output)]
 Container = Annotated[str | None, typer.Option("-c", "--container", metavar="NAME", help="The container; default: the pod's first.")]
+DryRun = Annotated[str, typer.Option("--dry-run", metavar="none|server|client", help="Say what would be done, and do nothing.", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="Take all objects of the kind in the namespace.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Change the values of keys that are there.")]
+ResourceVersion = Annotated[
+    str, typer.Option("--resource-version", metavar="VERSION", help="Change the object only if it still has this resourceVersion.")
+]
+Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait: 30s, 2m, 1h30m; 0 is without end.")]
+Nodes = Annotated[list[str] | None, typer.Argument(metavar="NODE", autocompletion=complete.node)]

@@ -98,6 +98,10 @@ class Description:
         for event in sorted(events, key=_last_seen):
             self.line("\t".join(_event(event, now)), 1)
 
+    def unaligned(self) -> str:
+        """Give the whole with tabs where cells begin."""
+        return escape_terminal("".join(self._parts))
+
     def text(self) -> str:
         """Give the whole, aligned."""
         return escape_terminal(TabWriter(padding=2).align("".join(self._parts)))

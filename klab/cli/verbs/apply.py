@@ -6,19 +6,16 @@ As `kubectl apply`: fields that a manifest no longer has are taken away, those t
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
 import typer
 
 from klab.cli import options, output
 from klab.cli.render import out
+from klab.cli.results import dry_run_note
 from klab.cli.session import api_of, namespace_given
 from klab.cli.sources import load_objects, sources_of
-from klab.errors import UsageError
 
 SECTION = "Objects"
-
-_DRY_RUNS = {"none": "", "server": " (server dry run)", "client": " (dry run)"}
 
 
 def command(  # noqa: PLR0913 - kubectl's options
@@ -27,9 +24,7 @@ def command(  # noqa: PLR0913 - kubectl's options
     files: options.Files = None,
     filenames: options.Filenames = None,
     namespace: options.Namespace = None,
-    dry_run: Annotated[
-        str, typer.Option("--dry-run", metavar="none|server|client", help="Say what would be done, and do nothing.", show_default=False)
-    ] = "none",
+    dry_run: options.DryRun = "none",
     output_format: options.Output = "",
     lab: options.Lab = None,
 ) -> None:
@@ -40,8 +35,7 @@ def command(  # noqa: PLR0913 - kubectl's options
       klab apply -f web.yaml -f db.yaml
       cat web.yaml | klab apply -
     """
-    if dry_run not in _DRY_RUNS:
-        raise UsageError(f'Invalid dry-run value ({dry_run}). Must be "none", "server", or "client".')
+    note = dry_run_note(dry_run)
     printer = output.printer(output_format, headers=True) if output_format else None
     sources = sources_of(files, filenames)
     api = api_of(ctx, lab)
@@ -52,4 +46,4 @@ def command(  # noqa: PLR0913 - kubectl's options
         out(printer(applied[0] if len(applied) == 1 else output.list_object(applied)))
         return
     for result, obj in results:
-        out(f"{output.object_name(obj)} {result}{_DRY_RUNS[dry_run]}\n")
+        out(f"{output.object_name(obj)} {result}{note}\n")

@@ -14,6 +14,7 @@ import typer
 from klab.cli import options
 from klab.cli.backend import Api
 from klab.cli.render import out_line, print_error, warn
+from klab.cli.selection import Choice
 from klab.cli.session import api_of, namespace_given, namespace_of
 from klab.cli.sources import choose_targets
 from klab.cli.targets import Target, check_selection
@@ -62,7 +63,7 @@ def command(  # noqa: PLR0913 - kubectl's options
     api = api_of(ctx, lab)
     home = None if all_namespaces else namespace_of(ctx, namespace)
     targets = choose_targets(api, words, filenames, namespace_given(ctx, namespace))
-    victims = _named(api, targets, home, _Choice(every, selector or "", field_selector or ""))
+    victims = _named(api, targets, home, Choice(every, selector or "", field_selector or ""))
     if not victims:
         out_line("No resources found")
     if force and grace == 0:
@@ -75,18 +76,6 @@ def command(  # noqa: PLR0913 - kubectl's options
     for error in errors:
         print_error(str(error))
     return errors[0].exit_code if errors else 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """Which objects of a kind, where no names are given."""
-
-    every: bool
-    selector: str
-    fields: str
-
-    def __bool__(self) -> bool:
-        return bool(self.every or self.selector or self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +102,7 @@ def _grace(period: int, force: bool, now: bool) -> int | None:
     return period if force else max(period, 1)
 
 
-def _named(api: Api, targets: Sequence[Target], home: str | None, choice: _Choice) -> list[Target]:
+def _named(api: Api, targets: Sequence[Target], home: str | None, choice: Choice) -> list[Target]:
     """Give the targets with a name each: those of a whole kind become the objects that `choice` takes of it."""
     check_selection(targets, home is None, bool(choice))
     victims: list[Target] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
+from math import ceil
 from typing import Annotated, Any
 
 import typer
@@ -11,15 +11,13 @@ import typer
 from klab.api.resources import by_word
 from klab.cli import complete, options
 from klab.cli.backend import Object
+from klab.cli.durations import parse_duration
 from klab.cli.printers.values import dig
 from klab.cli.render import say
 from klab.cli.session import api_of, namespace_of
 from klab.errors import UsageError
 
 SECTION = "Inside"
-
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+")
 
 
 def command(  # noqa: PLR0913 - kubectl's options
@@ -54,7 +52,7 @@ def command(  # noqa: PLR0913 - kubectl's options
         "follow": follow,
         "previous": previous,
         "tailLines": tail if tail >= 0 else None,
-        "sinceSeconds": _seconds(since) if since else None,
+        "sinceSeconds": ceil(parse_duration(since, "--since")) if since else None,
         "timestamps": timestamps,
     }
     api = api_of(ctx, lab)
@@ -77,11 +75,3 @@ def _default_container(pod: Object) -> str:
 
 def _marked(pod: Object) -> list[str]:
     return [*(one["name"] for one in pod["spec"]["containers"]), *(f"{one['name']} (init)" for one in pod["spec"].get("initContainers", ()))]
-
-
-def _seconds(text: str) -> int:
-    """Read a duration of Go, `1h30m`, in whole seconds, rounded up."""
-    if not _DURATION.fullmatch(text):
-        raise UsageError(f'invalid argument "{text}" for "--since" flag: time: invalid duration; write 5s, 2m, 1h30m')
-    total = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|s)", text))
-    return -int(-total // 1)
