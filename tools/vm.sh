@@ -42,6 +42,9 @@ mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mn
 cd /mnt/root
 mkdir -p lib/modules
 ln -s /usr/lib/uml/modules/* lib/modules/
+for family in ip ip6; do  # the other variant of iptables has no nat here
+  for program in '' -save -restore; do ln -sf "/usr/sbin/\${family}tables-legacy\$program" "etc/alternatives/\${family}tables\$program"; done
+done
 mount -t proc proc proc
 mount -t sysfs sysfs sys
 mount -t devtmpfs devtmpfs dev
