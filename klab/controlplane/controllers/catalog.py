@@ -12,6 +12,7 @@ from klab.controlplane.controllers.namespace import NamespaceController
 from klab.controlplane.controllers.replicaset import ReplicaSetController
 from klab.controlplane.controllers.replicationcontroller import make_replication_controller
 from klab.controlplane.controllers.serviceendpoints import EndpointsController, EndpointSliceController, EndpointSliceMirroringController
+from klab.controlplane.controllers.statefulset import StatefulSetController
 from klab.controlplane.events import Recorder
 from klab.controlplane.manager import Controller
 from klab.controlplane.store import Store
@@ -26,6 +27,7 @@ def make_controllers(store: Store, views: PodViews, recorder: Recorder, now: Cal
         ReplicaSetController(context),
         make_replication_controller(context),
         DaemonSetController(context),
+        StatefulSetController(context),
         EndpointsController(store, views),
         EndpointSliceController(store, views),
         EndpointSliceMirroringController(store, views),

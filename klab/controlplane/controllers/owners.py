@@ -5,7 +5,7 @@ The rules are those of pkg/controller/controller_ref_manager.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from klab.api.meta import labels_of
@@ -120,22 +120,26 @@ def find_owners(store: Store, event: Event, owner: Resource, child: Resource) ->
                 yield key_of(one)
 
 
-def claim(store: Store, children: Children, owner: Object, resource: Resource) -> list[Object]:
+def claim(store: Store, children: Children, owner: Object, resource: Resource, is_member: Callable[[Object], bool] = lambda _: True) -> list[Object]:
     """Give the objects of a kind that `owner` controls, after it adopted orphans that it selects and released those it does not select any more.
 
-    An owner that is being deleted adopts and releases nothing.
+    What is no member is not selected, whatever its labels. An owner that is being deleted adopts and releases nothing.
     """
     selector = selector_of(owner)
+
+    def selects(obj: Object) -> bool:
+        return selector.matches(labels_of(obj)) and is_member(obj)
+
     going = "deletionTimestamp" in owner["metadata"]
     claimed = []
     for obj in children.of(resource, owner):
-        if selector.matches(labels_of(obj)):
+        if selects(obj):
             claimed.append(obj)
         elif not going:
             _release(store, resource, obj, owner)
     if not going:
         orphans = children.orphans(resource, owner["metadata"]["namespace"])
-        wanted = [obj for obj in orphans if selector.matches(labels_of(obj)) and "deletionTimestamp" not in obj["metadata"]]
+        wanted = [obj for obj in orphans if selects(obj) and "deletionTimestamp" not in obj["metadata"]]
         claimed += [_write_owners(store, resource, obj, [*_owners_of(obj), make_controller_reference(owner)]) for obj in wanted]
     return claimed
 

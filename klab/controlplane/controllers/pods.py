@@ -31,32 +31,13 @@ class PodControl:
     context: Context
     component: str
 
-    def prepare(self, owner: Raw, template: Raw, name: str | None = None) -> Object:
-        """Give the pod that a template stands for, with all defaults, owned by `owner`, and a generated name unless it has one.
-
-        InvalidManifestError in the words of the API where such a pod cannot be; the owner's events say so too.
-        """
-        metadata, given = owner["metadata"], template.get("metadata") or {}
-        pod = default(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {
-                    **{key: given[key] for key in ("labels", "annotations", "finalizers") if given.get(key)},
-                    **({"name": name} if name else {"generateName": f"{metadata['name']}-"}),
-                    "namespace": metadata["namespace"],
-                    "ownerReferences": [make_controller_reference(owner)],
-                },
-                "spec": template.get("spec") or {},
-            }
-        )
-        problems = check_object(pod)
-        if problems:
-            subject = f'Pod "{name or metadata["name"] + "-"}" is invalid'
-            error = InvalidManifestError([Fault(subject, path, message) for path, message in problems])
+    def prepare(self, owner: Raw, template: Raw) -> Object:
+        """Make a pod as `make_pod` does; if it cannot be, the owner's events say so before the error goes on."""
+        try:
+            return make_pod(owner, template)
+        except InvalidManifestError as error:
             self.tell(owner, "Warning", "FailedCreate", f"Error creating: {error}")
-            raise error
-        return pod
+            raise
 
     def create(self, owner: Raw, pod: Object) -> Object | None:
         """Create a pod that was prepared; None in a namespace that is on its way out, where nothing is made any more."""
@@ -85,6 +66,32 @@ class PodControl:
     def tell(self, owner: Raw, kind: str, reason: str, message: str) -> None:
         """Record an event about `owner`."""
         self.context.recorder.record(owner, kind, reason, message, self.component)
+
+
+def make_pod(owner: Raw, template: Raw, name: str = "") -> Object:
+    """Give the pod that a template stands for, with all defaults, owned by `owner`, under a generated name unless one is given.
+
+    InvalidManifestError in the words of the API where such a pod cannot be.
+    """
+    metadata, given = owner["metadata"], template.get("metadata") or {}
+    prefix = f"{metadata['name']}-"
+    pod = default(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                **{key: given[key] for key in ("labels", "annotations", "finalizers") if given.get(key)},
+                **({"name": name} if name else {}),
+                "generateName": prefix,
+                "namespace": metadata["namespace"],
+                "ownerReferences": [make_controller_reference(owner)],
+            },
+            "spec": template.get("spec") or {},
+        }
+    )
+    if problems := check_object(pod):
+        raise InvalidManifestError([Fault(f'Pod "{name or prefix}" is invalid', path, message) for path, message in problems])
+    return pod
 
 
 def phase_of(pod: Raw) -> str:
