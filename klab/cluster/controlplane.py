@@ -155,7 +155,7 @@ class ControlPlane:
                         self._deleted[meta["uid"]] = place
                         self._places.pop(meta["uid"], None)
                         self._views.forget(meta["uid"])
-                    else:
+                    elif not self.kubelets.wrote(event.object):
                         self._places[meta["uid"]] = place
                         self._dirty.add(place)
                 case "Node" if _moved(event):

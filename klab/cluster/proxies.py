@@ -50,7 +50,6 @@ class Proxies:
 
     def hear(self, event: Event) -> bool:
         """Take note of a change; say whether it concerns a service."""
-        meta = event.object["metadata"]
         if event.resource.kind == "Service":
             self._note_service(event.object)
             return True

@@ -57,14 +57,14 @@ class Applier:
                 opened.close()
             self._sockets.clear()
             self._indexes.clear()
-        self._in_each([step for step in lasting if isinstance(step.object, rules.TYPES)], rules.apply)
+        self._in_each([step for step in lasting if isinstance(step.object, rules.TYPES)], rules.apply, netns.side_by_side)
 
     def _stage(self, stage: Sequence[Operation], *, removing: bool) -> None:
         first = stage[0].object
         if isinstance(first, Netns):
             (netns.remove if removing else self._make)([self._path(step.object.netns) for step in stage])
         elif isinstance(first, Sysctl):
-            self._in_each(stage, _write_sysctls)
+            self._in_each(stage, _write_sysctls, netns.each)
         elif isinstance(first, CniAttachment):
             self._plugins.apply(stage)
         else:
@@ -88,9 +88,9 @@ class Applier:
         opened = netns.each([self._path(name) for name in missing], lambda _path: RouteSocket())
         self._sockets.update(zip(missing, opened, strict=True))
 
-    def _in_each(self, stage: Sequence[Operation], work: Executor) -> None:
+    def _in_each(self, stage: Sequence[Operation], work: Executor, visit: Callable[[Iterable[Path], Callable[[Path], None]], object]) -> None:
         by_path = {self._path(name): list(steps) for name, steps in groupby(sorted(stage, key=_netns_of), key=_netns_of)}
-        netns.each(by_path, lambda path: work(by_path[path]))
+        visit(by_path, lambda path: work(by_path[path]))
 
     def _send(
         self, stage: Sequence[Operation], encode: Callable[[Operation, ExitStack], Iterator[Placed]], fine: frozenset[int] = frozenset()
