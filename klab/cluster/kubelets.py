@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -253,6 +253,11 @@ class Kubelets:
         if status.state != RUNNING:
             self.prober.forget(status.id)
         before = record.attempts.get(status.id)
+        if streak is None:
+            streak = before.streak if before else int(number)
+        if before and not before.running and status.state == RUNNING:  # its end was heard before the answer to its start
+            record.attempts[status.id] = replace(before, streak=streak)
+            return
         record.attempts[status.id] = Attempt(
             container=container,
             number=int(number),
@@ -262,7 +267,7 @@ class Kubelets:
             finished_at=status.finished_at,
             reason=status.reason,
             message=status.message,
-            streak=before.streak if before else int(number) if streak is None else streak,
+            streak=streak,
         )
 
     def _spec(self, pod: Pod, record: PodRecord, container: Container, number: int) -> ContainerSpec | None:

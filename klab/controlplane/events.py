@@ -22,7 +22,6 @@ class Recorder:
         """Write into `store` with the times of `now`."""
         self._store = store
         self._now = now
-        self._known: dict[str, int] = {}
 
     def record(self, about: Mapping[str, Any], kind: str, reason: str, message: str, component: str, host: str = "") -> None:
         """Record that something happened; `kind` is Normal or Warning, `component` who saw it (kubelet, default-scheduler …), `host` its node."""
@@ -31,12 +30,10 @@ class Recorder:
         identity = "/".join((about["kind"], meta.get("uid", ""), kind, reason, message, component))
         name = f"{meta['name']}.{sha1(identity.encode(), usedforsecurity=False).hexdigest()[:16]}"
         stamp = render_time(self._now())
-        count = self._known.get(name, 0) + 1
-        self._known[name] = count
-        if count > 1:
-            with suppress(NotFoundError):
-                self._store.update(EVENTS, {**self._store.get(EVENTS, namespace, name), "count": count, "lastTimestamp": stamp})
-                return
+        with suppress(NotFoundError):  # also one that a former control plane recorded
+            known = self._store.get(EVENTS, namespace, name)
+            self._store.update(EVENTS, {**known, "count": known["count"] + 1, "lastTimestamp": stamp})
+            return
         involved = {
             "apiVersion": about["apiVersion"],
             "kind": about["kind"],
@@ -45,7 +42,6 @@ class Recorder:
             "uid": meta.get("uid", ""),
             "resourceVersion": meta.get("resourceVersion", ""),
         }
-        self._known[name] = 1
         self._store.create(
             EVENTS,
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from klab.api.pod import Pod
@@ -28,13 +29,13 @@ class SandboxFiles:
     notes: tuple[Note, ...] = ()
 
 
-def plan_sandbox_files(pod: Pod, dns: ClusterDns, node_resolver: ResolvConf) -> SandboxFiles:
-    """Plan the files for a pod; one on its node's network has the node's name and hosts."""
+def plan_sandbox_files(pod: Pod, addresses: Sequence[str], dns: ClusterDns, node_resolver: ResolvConf) -> SandboxFiles:
+    """Plan the files for a pod with these addresses; one on its node's network has the node's addresses, name and hosts."""
     resolver, notes = plan_resolv_conf(pod, dns, node_resolver)
     if pod.host_network:
-        own = "".join(f"{address}\t{pod.node_name}\n" for address in pod.pod_ips)
+        own = "".join(f"{address}\t{pod.node_name}\n" for address in addresses)
         hostname, hosts = pod.node_name, render_node_hosts(_NODE_HOSTS + own, pod.host_aliases)
     else:
         name = plan_pod_name(pod, dns.domain)
-        hostname, hosts = name.kernel, render_hosts(name, pod.pod_ips, pod.host_aliases)
+        hostname, hosts = name.kernel, render_hosts(name, addresses, pod.host_aliases)
     return SandboxFiles({"hosts": hosts, "resolv.conf": render_resolv_conf(resolver), "hostname": f"{hostname}\n"}, hostname, notes)

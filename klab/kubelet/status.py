@@ -61,6 +61,16 @@ def plan_status(situation: Situation, old: Mapping[str, Any]) -> Status:
     return status
 
 
+def calc_back_offs(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name the containers that wait in back-off in the new status and did not in the old one."""
+    return sorted(_in_back_off(new) - _in_back_off(old))
+
+
+def _in_back_off(status: Mapping[str, Any]) -> set[str]:
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return {told["name"] for told in containers if told["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff"}
+
+
 def render_time(seconds: float) -> str:
     """Write a time as the API does: 2026-11-21T09:16:00Z."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
