@@ -23,7 +23,9 @@ class Recorder:
         self._store = store
         self._now = now
 
-    def record(self, about: Mapping[str, Any], kind: str, reason: str, message: str, component: str, host: str = "") -> None:
+    def record(  # noqa: PLR0913, PLR0917 (the fields of an event)
+        self, about: Mapping[str, Any], kind: str, reason: str, message: str, component: str, host: str = ""
+    ) -> None:
         """Record that something happened; `kind` is Normal or Warning, `component` who saw it (kubelet, default-scheduler …), `host` its node."""
         meta = about["metadata"]
         namespace = meta.get("namespace") or "default"

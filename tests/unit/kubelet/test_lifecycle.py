@@ -24,8 +24,8 @@ def started(what: Pod, attempts: list[Attempt], now: float = NOW) -> list[tuple[
     return [(container.name, number) for container, number, _streak in decide(what, attempts, now).start]
 
 
-def ended(name: str, code: int, number: int = 0, streak: int = 0, at: float = NOW, ran: float = 1.0) -> Attempt:
-    return Attempt(name, number, running=False, exit_code=code, started_at=at - ran, finished_at=at, streak=streak)
+def ended(name: str, code: int, number: int = 0, streak: int = 0, ran: float = 1.0) -> Attempt:
+    return Attempt(name, number, running=False, exit_code=code, started_at=NOW - ran, finished_at=NOW, streak=streak)
 
 
 def running(name: str, number: int = 0) -> Attempt:
