@@ -76,6 +76,12 @@ def test_docker_on_one_host() -> None:
     assert [(node.name, str(node.pod_cidr)) for node in lab.nodes] == [("host", "172.17.0.0/16")]
 
 
+def test_docker_on_one_host_has_no_dns_unless_it_is_asked_for() -> None:
+    assert lab_of(network={"plugin": "bridge"}).dns.server == "none"
+    assert lab_of(network={"plugin": "bridge"}, dns={"server": "builtin"}).dns.server == "builtin"
+    assert lab_of(network={"plugin": "vxlan"}).dns.server == "builtin"
+
+
 def test_several_nodes_with_bridges_share_the_pod_network() -> None:
     lab = lab_of(network={"plugin": "bridge"}, nodes=[{"name": "a"}, {"name": "b"}])
     assert [str(node.pod_cidr) for node in lab.nodes] == ["172.17.0.0/24", "172.17.1.0/24"]

@@ -119,6 +119,12 @@ def test_a_pool_goes_round_and_says_when_it_is_full() -> None:
     assert pool.take("pod default/y") == "10.0.0.2"
 
 
+def test_what_is_kept_goes_to_those_who_ask_for_it() -> None:
+    block = ip_network("10.0.0.0/29")
+    pool = Pool(block, calc_reserved(block, "10.0.0.1"), ["10.0.0.2"], kept=["10.0.0.3", "10.0.0.5"])
+    assert [pool.take("pod default/x"), pool.claim("10.0.0.3", "pod default/y"), pool.take("pod default/x")] == ["10.0.0.4", "10.0.0.3", "10.0.0.6"]
+
+
 @pytest.mark.parametrize(
     ("address", "words"), [("10.1.0.1", "not in the node's block"), ("10.0.0.1", "not available"), ("10.0.0.2", "not available")]
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
 import pytest
 
 from klab.api.schema import validate
-from klab.dns.manifests import calc_dns_address, plan_objects, render_kubeadm_corefile
+from klab.dns.manifests import calc_dns_address, plan_objects, plan_program_objects, render_kubeadm_corefile
 from klab.errors import KlabError
 
 
@@ -19,11 +20,15 @@ def test_kube_dns_has_the_tenth_address() -> None:
         calc_dns_address(IPv4Network("10.96.0.0/29"))
 
 
-@pytest.mark.parametrize("program", [None, "/usr/local/bin/coredns"])
-def test_the_objects_are_valid_and_fit_together(program: str | None) -> None:
-    objects = {obj["kind"]: obj for obj in plan_objects("10.96.0.10", {"Corefile": "."}, program=program)}
+BUILTIN = plan_objects("10.96.0.10", ".")
+PROGRAM = plan_program_objects("10.96.0.10", "/usr/local/bin/coredns", "/run/klab/lab/dns")
+
+
+@pytest.mark.parametrize("planned", [pytest.param(BUILTIN, id="builtin"), pytest.param(PROGRAM, id="program")])
+def test_the_objects_are_valid_and_fit_together(planned: list[dict[str, Any]]) -> None:
+    objects = {obj["kind"]: obj for obj in planned}
     assert [fault for obj in objects.values() for fault in validate(obj)] == []
-    service, deployment, config = objects["Service"], objects["Deployment"], objects["ConfigMap"]
+    service, deployment = objects["Service"], objects["Deployment"]
     assert (service["metadata"]["namespace"], service["metadata"]["name"], service["spec"]["clusterIP"]) == ("kube-system", "kube-dns", "10.96.0.10")
     assert [(port["name"], port["port"], port["protocol"]) for port in service["spec"]["ports"]] == [
         ("dns", 53, "UDP"),
@@ -32,10 +37,23 @@ def test_the_objects_are_valid_and_fit_together(program: str | None) -> None:
     ]
     template = deployment["spec"]["template"]
     assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
-    assert template["spec"]["volumes"][0]["configMap"]["name"] == config["metadata"]["name"]
-    assert config["data"] == {"Corefile": "."}
-    (container,) = template["spec"]["containers"]
-    assert (container.get("command"), "readinessProbe" in container) == (([program], True) if program else (None, False))
+    assert template["spec"]["serviceAccountName"] == objects["ServiceAccount"]["metadata"]["name"]
+
+
+def test_the_image_comes_with_a_corefile_to_read() -> None:
+    objects = {obj["kind"]: obj for obj in BUILTIN}
+    spec = objects["Deployment"]["spec"]["template"]["spec"]
+    assert spec["volumes"][0]["configMap"]["name"] == objects["ConfigMap"]["metadata"]["name"]
+    assert objects["ConfigMap"]["data"] == {"Corefile": "."}
+    assert not spec["containers"][0].keys() & {"command", "readinessProbe", "livenessProbe"}
+
+
+def test_the_program_reads_a_directory_and_is_probed() -> None:
+    spec = next(obj for obj in PROGRAM if obj["kind"] == "Deployment")["spec"]["template"]["spec"]
+    assert spec["volumes"][0]["hostPath"] == {"path": "/run/klab/lab/dns", "type": "Directory"}
+    (container,) = spec["containers"]
+    assert (container["command"], container["args"]) == (["/usr/local/bin/coredns"], ["-conf", "/etc/coredns/Corefile"])
+    assert container["readinessProbe"]["httpGet"]["port"] == 8181
 
 
 def test_kubeadms_corefile() -> None:
