@@ -6,6 +6,8 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import takewhile
 
 from klab.errors import CommandFailedError
 from klab.kernel import program
@@ -19,12 +21,20 @@ _RELEASE_SECONDS = 2.0
 
 def apply(operations: Sequence[Operation]) -> None:
     """Carry out operations on the tables of one namespace."""
-    transaction = render_transaction(operations)
+    transaction, cleanup = render_transaction(operations), render_cleanup(operations)
+    if _frees_at_once():
+        transaction, cleanup = transaction + cleanup, ""
     if transaction:
         program.run(["nft", "-f", "-"], transaction)
-    cleanup = render_cleanup(operations)
     if cleanup:
         _delete(cleanup)
+
+
+@cache
+def _frees_at_once() -> bool:
+    """Say whether a chain can be deleted in the transaction that takes away the last map element that leads to it: so since Linux 6.2."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int("".join(takewhile(str.isdecimal, minor)))) >= (6, 2)
 
 
 def _delete(cleanup: str) -> None:
