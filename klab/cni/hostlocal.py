@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 
 from klab.cni.network import Block
@@ -27,25 +27,42 @@ def calc_reserved(block: Block, gateway: str) -> frozenset[str]:
 
 
 class Pool:
-    """The free addresses of one block; the search goes on after the address given last, as host-local's does."""
+    """The free addresses of one block; the search goes on after the address given last, as host-local's does.
 
-    def __init__(self, block: Block, reserved: Collection[str], used: Collection[str], kept: Collection[str] = ()) -> None:
-        """Start with what is reserved, what pods hold, and what is kept for those who ask for it."""
+    What is `kept` goes to those alone who ask for it. Addresses at the end are the system's, as far as they are free: where the search goes on does
+    not depend on them.
+    """
+
+    def __init__(
+        self, block: Block, reserved: Collection[str], used: Collection[str], kept: Collection[str] = (), system: Collection[str] = ()
+    ) -> None:
+        """Start with what is reserved, what pods and the system's pods hold, and what is kept."""
         self._block = block
         self._reserved = frozenset(reserved)
         self._kept = frozenset(kept)
-        self._taken = {address for address in used if ip_address(address) in block}
-        self._next = max((int(ip_address(address)) for address in self._taken), default=int(block.network_address) - 1) + 1
+        own = [address for address in used if ip_address(address) in block]
+        self._taken = {*own, *system}
+        self._next = max((int(ip_address(address)) for address in own), default=int(block.network_address) - 1) + 1
 
     def take(self, owner: str) -> str:
         """Give a free address; KlabError names the full block and its owner-to-be."""
         start, size, offset = int(self._block.network_address), self._block.num_addresses, self._next - int(self._block.network_address)
-        for step in range(size):
-            address = str(ip_address(start + (offset + step) % size))
+        address = self._find((start + (offset + step) % size for step in range(size)), owner)
+        self._next = int(ip_address(address)) + 1
+        return address
+
+    def take_last(self, owner: str) -> str:
+        """Give the last free address; KlabError as `take`."""
+        start = int(self._block.network_address)
+        return self._find(range(start + self._block.num_addresses - 1, start - 1, -1), owner)
+
+    def _find(self, numbers: Iterable[int], owner: str) -> str:
+        for number in numbers:
+            address = str(ip_address(number))
             if not any(address in group for group in (self._taken, self._reserved, self._kept)):
                 self._taken.add(address)
-                self._next = int(ip_address(address)) + 1
                 return address
+        size = self._block.num_addresses
         raise KlabError(f"no IP addresses available in range set: {self._block} for {owner}; all {size} are taken or kept")
 
     def claim(self, address: str, owner: str) -> str:

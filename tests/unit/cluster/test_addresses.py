@@ -22,8 +22,8 @@ def make_topology(pinned: str = "") -> Topology:
     return Topology.of(lab, nodes, "")
 
 
-def make_pod(name: str, fixed: str = "", held: str = "") -> Pod:
-    meta: dict[str, Any] = {"name": name, "namespace": "default", "uid": name}
+def make_pod(name: str, fixed: str = "", held: str = "", namespace: str = "default") -> Pod:
+    meta: dict[str, Any] = {"name": name, "namespace": namespace, "uid": name}
     if fixed:
         meta["annotations"] = {"cni.projectcalico.org/ipAddrs": json.dumps([fixed])}
     status = {"podIP": held, "podIPs": [{"ip": held}]} if held else {}
@@ -49,3 +49,13 @@ def test_a_block_is_full_where_the_rest_is_kept() -> None:
     assert [str(error) for error in refused.values()] == [
         "no IP addresses available in range set: 10.244.1.0/29 for pod default/p4; all 8 are taken or kept"
     ]
+
+
+def test_the_systems_pods_have_the_last_addresses_and_count_for_nobody() -> None:
+    system = [make_pod("dns-1", namespace="kube-system"), make_pod("dns-2", namespace="kube-system")]
+    given, refused = allocate(make_topology("10.244.1.5"), [], [*system, make_pod("first")])
+    assert (given, refused) == ({"dns-1": ("10.244.1.6",), "dns-2": ("10.244.1.4",), "first": ("10.244.1.2",)}, {})
+    holders = [make_pod("first", held="10.244.1.2"), make_pod("dns-1", held="10.244.1.6", namespace="kube-system")]
+    given, refused = allocate(make_topology(), holders, [make_pod("second"), make_pod("greedy", "10.244.1.6")])
+    assert given == {"second": ("10.244.1.3",)}
+    assert [str(error) for error in refused.values()] == ["requested IP address 10.244.1.6 for pod default/greedy is not available in 10.244.1.0/29"]
