@@ -26,14 +26,15 @@ _QUOTED = re.compile(r"[`'](\S+)'")
 @cache
 def variant() -> str:
     """Choose nft or legacy; MissingError where neither works."""
-    lacks = {name: find_lack(name) for name in VARIANTS}
-    works = next((name for name, lack in lacks.items() if not lack), "")
-    if works:
-        return works
+    lacks = []
+    for name in VARIANTS:
+        lack = find_lack(name)
+        if not lack:
+            return name
+        lacks.append(lack)
     raise MissingError(
         "Services need iptables with a nat table, and neither variant works on this kernel; "
-        "install iptables (`apt-get install iptables`) and load the kernel's modules (`modprobe -a iptable_nat nft_chain_nat`): "
-        + "; ".join(lacks.values())
+        "install iptables (`apt-get install iptables`) and load the kernel's modules (`modprobe -a iptable_nat nft_chain_nat`): " + "; ".join(lacks)
     )
 
 

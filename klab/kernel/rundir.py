@@ -67,15 +67,16 @@ class RunDir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lab's lock: one `up`, `down` or `apply` at a time."""
-        ROOT.mkdir(mode=0o755, exist_ok=True)
-        lock = os.open(ROOT / f".{self.lab}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        """Hold the lab's lock: one `up` or `down` at a time. The last one out of the last lab leaves nothing in /run."""
+        path = ROOT / f".{self.lab}.lock"
+        lock = _lock(path)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             if not self.path.exists():
-                (ROOT / f".{self.lab}.lock").unlink(missing_ok=True)
+                path.unlink()
+                with contextlib.suppress(OSError):
+                    ROOT.rmdir()
             os.close(lock)
 
     def hold_control(self) -> int:
@@ -166,6 +167,22 @@ def observe_labs() -> list[str]:
         return []
     except PermissionError as error:
         raise KlabError(f"{ROOT} cannot be read: run it with sudo") from error
+
+
+def _lock(path: Path) -> int:
+    """Wait for the lock on a file that its former holder may take away; a lock on a file that is not there any more is none."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            path.parent.mkdir(mode=0o755)
+        try:
+            lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # the directory went between the two lines
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), path.stat()):
+                return lock
+        os.close(lock)
 
 
 def _is_link_to(link: Path, target: Path) -> bool:
