@@ -1,72 +1,24 @@
-"""The process of a lab's control plane: `python -m klab.apiserver LAB`. Started by `klab up`, it serves the API and does all the work behind it."""
+"""The process of a lab's control plane: `python -m klab.apiserver LAB`, started by `klab up`."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import signal
+import os
 import sys
-from collections.abc import Mapping
-from typing import Any
 
-from klab.apiserver.admission import make_chain
-from klab.apiserver.rest import Hooks
-from klab.apiserver.server import bind_unix, make_app, serve
-from klab.cluster.allocation import ServiceAllocation
-from klab.cluster.controlplane import ControlPlane
-from klab.cluster.logs import make_logs
-from klab.controlplane.store import Store
-from klab.errors import KlabError
-from klab.kernel import daemon
-from klab.kernel.journal import FileJournal
 from klab.kernel.rundir import RunDir
-
-_SETTLE_SECONDS = 0.3
+from klab.runtime.launch import launch_runtime
 
 
 def main() -> None:
-    """Run the control plane of the lab named on the command line until it is told to end."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    try:
-        asyncio.run(_run(RunDir(sys.argv[1])))
-    except KlabError as error:
-        daemon.tell_ready(str(error))
-        sys.exit(error.exit_code)
+    """Start the container runtime beside us, then become the control plane of the lab named on the command line."""
+    rundir = RunDir(sys.argv[1])
+    starting = launch_runtime(rundir.path, rundir.owner)
+    # The HTTP library reads all of the machine's certificate authorities when it is imported, for a client that nobody uses here: 50 ms.
+    os.environ["SSL_CERT_FILE"] = os.devnull
+    from klab.apiserver.process import run  # noqa: PLC0415 (the runtime starts meanwhile)
 
-
-async def _run(rundir: RunDir) -> None:
-    rundir.hold_control()
-    store = Store(FileJournal(rundir.journal))
-    plane = ControlPlane(rundir, store)
-    adopted = [line for step in await plane.adopt() for line in step.lines(plane.wiring.qualify)]
-
-    async def settled() -> Mapping[str, Any]:
-        try:
-            await asyncio.wait_for(plane.idle(), _SETTLE_SECONDS)
-        except TimeoutError:
-            return {"settled": False, **plane.summary()}
-        return {"settled": True, **plane.summary()}
-
-    async def repair() -> Mapping[str, Any]:
-        return {"lines": [line for step in await plane.repair() for line in step.lines(plane.wiring.qualify)]}
-
-    async def tell_adopted() -> Mapping[str, Any]:
-        return {"lines": adopted}
-
-    extensions = {("GET", "/klab/v1/settled"): settled, ("POST", "/klab/v1/repair"): repair, ("GET", "/klab/v1/adopted"): tell_adopted}
-    app = make_app(
-        store, Hooks(admit=make_chain(ServiceAllocation(store, plane.lab)), logs=make_logs(rundir, plane.kubelets.is_running), extensions=extensions)
-    )
-    runner = await serve(app, [bind_unix(rundir.api_socket)])
-    daemon.tell_ready()
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    work = asyncio.create_task(plane.run())
-    await asyncio.wait([work, asyncio.create_task(ended.wait())], return_when=asyncio.FIRST_COMPLETED)
-    work.cancel()
-    await runner.cleanup()
-    if work.done() and not work.cancelled():
-        work.result()
+    starting.communicate()  # if it failed, the control plane's own attempt tells why
+    run(rundir)
 
 
 if __name__ == "__main__":

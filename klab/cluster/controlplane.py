@@ -28,7 +28,8 @@ from klab.kernel import netns
 from klab.kernel.conntrack import flush_stale
 from klab.kernel.rundir import RunDir
 from klab.linux.diff import Operation
-from klab.runtime.client import RuntimeClient, ensure_runtime
+from klab.runtime.client import RuntimeClient
+from klab.runtime.launch import ensure_runtime
 from klab.runtime.protocol import ContainerStatus
 
 logger = logging.getLogger(__name__)

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from klab import errors
-from klab.errors import CommandFailedError, KlabError
-from klab.kernel.process import OWNER
+from klab.errors import KlabError
 from klab.runtime.names import LOG_NAME, SOCKET_NAME
 from klab.runtime.protocol import LINE_LIMIT, ContainerSpec, ContainerStatus, ExecResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-
-def ensure_runtime(run_dir: Path, owner: str) -> None:
-    """Start the lab's container runtime if it does not run; its socket listens when this returns.
-
-    `owner` is the lab's id, which all of its processes carry. CommandFailedError where it cannot start. Blocks for some tens of milliseconds.
-    """
-    command = [sys.executable, "-m", "klab.runtime", str(run_dir)]
-    package = str(Path(errors.__file__).parents[1])
-    environment = {**os.environ, OWNER: owner, "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))}
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CommandFailedError(command, done.returncode, done.stderr)
 
 
 class RuntimeClient:

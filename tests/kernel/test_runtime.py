@@ -23,7 +23,8 @@ from klab.kernel import netns
 from klab.kernel.process import kill_owned, observe_owned, wait_exit
 from klab.kernel.rootfs import MOUNTINFO, remove_mounts_below
 from klab.kernel.sandbox import run_in
-from klab.runtime.client import RuntimeClient, ensure_runtime
+from klab.runtime.client import RuntimeClient
+from klab.runtime.launch import ensure_runtime
 from klab.runtime.protocol import EXITED, RUNNING, ContainerSpec, ContainerStatus, Identity, Mount, Port, Sandbox
 
 pytestmark = pytest.mark.root
