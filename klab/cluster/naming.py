@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,13 +21,15 @@ from klab.kernel.rundir import RunDir
 from klab.kubelet.resolv import ClusterDns, ResolvConf
 from klab.runtime.client import RuntimeClient
 
+logger = logging.getLogger(__name__)
+
 COREDNS_DIRECTORY = "dns"
 """CoreDNS' files in the lab's run directory."""
 
 _RESOURCES = tuple(
     resources.of(version, kind) for version, kind in (("v1", "Namespace"), ("v1", "Service"), ("discovery.k8s.io/v1", "EndpointSlice"))
 )
-_PAUSE = 0.1  # seconds between two writings of CoreDNS' files, at least; what changes meanwhile is written once
+_PAUSE = 0.1  # seconds from a change to the writing of CoreDNS' files: what changes meanwhile is written with it
 
 
 class Publisher(Protocol):
@@ -90,39 +92,49 @@ class RuntimePublisher:
 
 
 class FilePublisher:
-    """CoreDNS' directory, which its pods mount: the first time written before anybody reads it, then soon after a change."""
+    """CoreDNS' directory, which its pods mount: the first time written before anybody reads it, then soon after a change.
+
+    The zone is touched in threads alone, one after the other, as writing ten thousand Services takes most of a second.
+    """
 
     def __init__(self, directory: Path, lab: Lab) -> None:
         """Hold an empty zone."""
         self._directory = directory
         self._upstream = _upstream(lab)
         self._zone = Zone(lab.dns.domain)
-        self._written = 0.0
-        self._writing: asyncio.TimerHandle | None = None
+        self._pending: list[Mapping[str, Any]] = []
+        self._working: asyncio.Task[None] | None = None
 
     async def publish(self, delta: Mapping[str, Any]) -> None:
-        """Take it into the zone, and have the files written if they are not about to be."""
-        self._zone.apply(delta)
-        if self._writing is None:
-            wait = self._written + _PAUSE - time.monotonic()
-            if wait > 0:
-                self._writing = asyncio.get_running_loop().call_later(wait, self._write)
-            else:
-                self._write()
+        """Take it, and have the files written if they are not about to be."""
+        self._pending.append(delta)
+        if self._working is None:
+            self._working = asyncio.create_task(self._work(0))
+            await self._working
+        elif self._working.done():
+            self._working = asyncio.create_task(self._work(_PAUSE))
 
-    def _write(self) -> None:
-        """Replace the files whose text changed; all zones have the new serial, so that CoreDNS reads them."""
-        self._writing = None
+    async def _work(self, wait: float) -> None:
+        """Write what is pending, and what has come meanwhile; a failure is mended with the next change."""
+        while self._pending:
+            await asyncio.sleep(wait)
+            deltas, self._pending = self._pending, []
+            try:
+                await asyncio.to_thread(self._write, deltas)
+            except OSError:
+                logger.exception("CoreDNS keeps the former names: its files in %s cannot be written", self._directory)
+
+    def _write(self, deltas: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the files whose text changed; all zones have a new serial, so that CoreDNS reads them."""
+        for delta in deltas:
+            self._zone.apply(delta)
         self._zone.serial = next_serial(self._zone.serial, time.time())
         self._directory.mkdir(mode=0o755, exist_ok=True)
         for name, text in render_files(self._zone, self._upstream).items():
             file, fresh = self._directory / name, self._directory / f".{name}.new"
-            with suppress(FileNotFoundError):
-                if file.read_text() == text:
-                    continue
-            fresh.write_text(text)
-            fresh.rename(file)
-        self._written = time.monotonic()
+            if not file.exists() or file.read_text() != text:
+                fresh.write_text(text)
+                fresh.rename(file)
 
 
 def make_naming(store: Store, lab: Lab, rundir: RunDir, runtime: RuntimeClient) -> Naming:
