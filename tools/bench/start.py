@@ -24,7 +24,7 @@ def measure(repeats: int) -> list[Table]:
     imports.add("python -c pass", f"{bare:.3f}")
     for name, module in (
         ("klab (the command line)", "klab.cli.main"),
-        ("control plane", "klab.apiserver.__main__"),
+        ("control plane", "klab.apiserver.process"),
         ("runtime", "klab.runtime.server"),
     ):
         seconds = _python(f"import {module}", repeats)

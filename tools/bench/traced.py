@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,12 +17,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from klab.apiserver import __main__ as apiserver
-from klab.apiserver import bulk
+from klab.apiserver import bulk, process
 from klab.cluster import settle
 from klab.cluster.kubelets import Kubelets
 from klab.cluster.topology import Topology
 from klab.kernel.apply import Applier
+from klab.kernel.rundir import RunDir
 from klab.linux.objects import Link, Netns
 from klab.runtime.client import RuntimeClient
 
@@ -74,7 +75,7 @@ def main() -> None:
     trace(Kubelets, "_conclude", "status")
     trace(RuntimeClient, "start", "runtime")
     try:
-        apiserver.main()
+        process.run(RunDir(sys.argv[1]))
     finally:
         seconds["processor"] = time.process_time()
         Path(os.environ[VARIABLE]).write_text(json.dumps(seconds))
