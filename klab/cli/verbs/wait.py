@@ -71,28 +71,34 @@ def command(  # noqa: PLR0913 - kubectl's options
         raise KlabError("no matching resources found")
     for one in found:
         try:
-            report(_await(api, one, condition, deadline, gone=kind == "delete"), "condition met")
+            last = one.obj if kind == "create" else _await(api, one, condition, deadline)
         except KlabError as error:
             errors.append(error)
+            continue
+        if last is not None:
+            report(last, "condition met")
+        else:
+            place = f"{one.resource.plural}/{one.name}"
+            errors.append(KlabError(f"{_TIMED_OUT} on {place}" if seconds else f"condition not met for {place}"))
     return finish(errors)
 
 
-def _await(api: Api, one: Found, condition: Condition | None, deadline: Deadline, *, gone: bool) -> Object:
-    """Wait for one object; give its last state. KlabError if the time is over first, NotFoundError if it has vanished before it was looked at."""
-    if condition is None and not gone:
-        return one.obj
-    looked_once = deadline.is_over()
-    last: Object | None = None
+def _await(api: Api, one: Found, condition: Condition | None, deadline: Deadline) -> Object | None:
+    """Wait until an object meets the condition, or without one until it is gone; give its last state, None if the time is over first.
+
+    NotFoundError if it has vanished before it was looked at.
+    """
+    seen = False
     for obj in follow_one(api, one.resource, one.namespace, one.name, deadline):
-        if gone and (obj is None or obj["metadata"].get("uid") != one.obj["metadata"].get("uid")):
-            return one.obj
-        if obj is None and last is None:
-            raise NotFoundError(f"{one} not found")
-        if condition is not None and obj is not None and condition(obj):
+        if condition is None:
+            if obj is None or obj["metadata"].get("uid") != one.obj["metadata"].get("uid"):
+                return one.obj
+        elif obj is not None and condition(obj):
             return obj
-        last = obj or last
-    place = f"{one.resource.plural}/{one.name}"
-    raise KlabError(f"condition not met for {place}" if looked_once else f"{_TIMED_OUT} on {place}")
+        elif obj is None and not seen:
+            raise NotFoundError(f"{one} not found")
+        seen = True
+    return None
 
 
 def _await_created(api: Api, targets: Sequence[Target], home: str | None, choice: Choice, deadline: Deadline) -> None:

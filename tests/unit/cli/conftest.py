@@ -9,25 +9,31 @@ from typing import Any, NoReturn
 import pytest
 from typer.testing import CliRunner, Result
 
+from klab.api.merge import json_merge_patch, json_patch, strategic_merge_patch
 from klab.api.resources import BUILTIN, Resource
 from klab.api.selectors import parse_field_selector, parse_selector
 from klab.cli.main import app
 from klab.errors import NotFoundError, UsageError
 
 
+def render_scale(obj: Mapping[str, Any]) -> dict[str, Any]:
+    return {"metadata": obj["metadata"], "spec": {"replicas": obj["spec"]["replicas"]} if obj["spec"]["replicas"] else {}}
+
+
 @dataclass
 class FakeApi:
-    """Objects by kind, namespace and name; `calls` holds what was asked to change, `events` what a watch will say."""
+    """Objects by kind, namespace and name; `calls` holds what was asked to change, `events` what a watch will say, `refusals` the next changes."""
 
     objects: list[dict[str, Any]] = field(default_factory=list)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     log: bytes = b""
+    refusals: list[Exception] = field(default_factory=list)
 
-    def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
+    def get(self, resource: Resource, namespace: str | None, name: str, subresource: str = "") -> dict[str, Any]:
         for obj in self.list(resource, namespace)["items"]:
             if obj["metadata"]["name"] == name:
-                return obj
+                return render_scale(obj) if subresource == "scale" else obj
         raise NotFoundError(f'{resource.qualified} "{name}" not found')
 
     def list(self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "") -> dict[str, Any]:
@@ -42,12 +48,52 @@ class FakeApi:
         ]
         return {"kind": f"{resource.kind}List", "items": found, "metadata": {"resourceVersion": "7"}}
 
-    def watch(
-        self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = "", resource_version: str = ""
+    def watch(  # noqa: PLR0913, PLR0917 - the client's parameters
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        selector: str = "",
+        fields: str = "",
+        resource_version: str = "",
+        timeout: int | None = None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Let what is being deleted go, and give the events."""
         self.calls.append(("watch", resource.plural, namespace, selector, fields, resource_version))
+        going = [obj for obj in self.list(resource, namespace, selector, fields)["items"] if "deletionTimestamp" in obj["metadata"]]
         self.objects = [obj for obj in self.objects if "deletionTimestamp" not in obj["metadata"]]
         yield from self.events
+        yield from (("DELETED", obj) for obj in going)
+
+    def create(self, resource: Resource, obj: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """Evict a pod: nothing else is created through this."""
+        self.calls.append(("create", resource.path(obj["metadata"]["namespace"]), obj, dry_run))
+        if self.refusals:
+            raise self.refusals.pop(0)
+        pod = self.get(BUILTIN.by_word("pods"), obj["metadata"]["namespace"], obj["metadata"]["name"])
+        if not dry_run:
+            pod["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
+        return {"kind": "Status", "status": "Success"}
+
+    def patch(  # noqa: PLR0913 - the client's parameters
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Any,
+        *,
+        kind: str = "strategic",
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Change an object as the API server does."""
+        self.calls.append(("patch", resource.plural, namespace, name, patch, kind, subresource, dry_run))
+        if self.refusals:
+            raise self.refusals.pop(0)
+        old = self.get(resource, namespace, name)
+        new = {"strategic": strategic_merge_patch, "merge": json_merge_patch, "json": json_patch}[kind](old, patch)
+        if not dry_run:
+            self.objects = [new if obj is old else obj for obj in self.objects]
+        return dict(new)
 
     def delete(
         self, resource: Resource, namespace: str | None, name: str, grace: int | None = None, propagation: str = "Background"
