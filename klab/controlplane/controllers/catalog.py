@@ -8,11 +8,13 @@ from klab.controlplane.controllers.context import Context
 from klab.controlplane.controllers.daemonset import DaemonSetController
 from klab.controlplane.controllers.deployment import DeploymentController
 from klab.controlplane.controllers.garbagecollector import GarbageCollector
+from klab.controlplane.controllers.job import JobController
 from klab.controlplane.controllers.namespace import NamespaceController
 from klab.controlplane.controllers.replicaset import ReplicaSetController
 from klab.controlplane.controllers.replicationcontroller import make_replication_controller
 from klab.controlplane.controllers.serviceendpoints import EndpointsController, EndpointSliceController, EndpointSliceMirroringController
 from klab.controlplane.controllers.statefulset import StatefulSetController
+from klab.controlplane.controllers.ttl import TtlController
 from klab.controlplane.events import Recorder
 from klab.controlplane.manager import Controller
 from klab.controlplane.store import Store
@@ -28,6 +30,8 @@ def make_controllers(store: Store, views: PodViews, recorder: Recorder, now: Cal
         make_replication_controller(context),
         DaemonSetController(context),
         StatefulSetController(context),
+        JobController(context),
+        TtlController(context),
         EndpointsController(store, views),
         EndpointSliceController(store, views),
         EndpointSliceMirroringController(store, views),
