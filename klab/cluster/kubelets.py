@@ -323,15 +323,18 @@ class Kubelets:
                     ensure_volume(volume)
 
     def _write_files(self, pod: Pod) -> None:
-        """Write the pod's /etc files."""
+        """Write the pod's /etc files, and tell what of its wishes did not fit into them."""
         directory = f"{self.rundir.pods}/{pod.uid}"
         for made in (directory, f"{directory}/etc", f"{directory}/logs"):
             with suppress(FileExistsError):
                 os.mkdir(made)  # noqa: PTH102 (a thousand pods: pathlib takes three times as long)
         addresses = pod.pod_ips or _addresses(self.store.get(NODES, None, pod.node_name))
-        for name, text in plan_sandbox_files(pod, addresses, self.dns, self.resolver).etc.items():
+        files = plan_sandbox_files(pod, addresses, self.dns, self.resolver)
+        for name, text in files.etc.items():
             with open(f"{directory}/etc/{name}", "w") as file:  # noqa: PTH123
                 file.write(text)
+        for note in files.notes:
+            self.recorder.record(self.store.get(PODS, pod.namespace, pod.name), "Warning", note.reason, note.message, "kubelet", pod.node_name)
 
     def _tell_started(self, started: Sequence[ContainerStatus], objects: Mapping[str, Mapping[str, Any]]) -> None:
         with self.store.batch():
