@@ -34,5 +34,6 @@ def make_report(output_format: str, dry_run: str = "none") -> Report:
 def finish(errors: Sequence[KlabError]) -> int:
     """Print what went wrong; give the exit code."""
     for error in errors:
-        print_error(str(error))
+        for line in str(error).splitlines():
+            print_error(line)
     return errors[0].exit_code if errors else 0

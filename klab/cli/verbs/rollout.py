@@ -28,7 +28,7 @@ def status(  # noqa: PLR0913 - kubectl's options
     filenames: options.Filenames = None,
     namespace: options.Namespace = None,
     selector: options.Selector = None,
-    watch: Annotated[bool, typer.Option("-w", "--watch/--no-watch", help="Go on until the rollout is done.")] = True,
+    watch: Annotated[bool, typer.Option("-w", "--watch/--no-watch", help="Go on until the rollout is done.", show_default=False)] = True,
     revision: Annotated[int, typer.Option("--revision", metavar="N", help="Fail if another revision is rolled out.", show_default=False)] = 0,
     timeout: options.Timeout = "0",
     lab: options.Lab = None,

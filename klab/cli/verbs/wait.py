@@ -69,9 +69,14 @@ def command(  # noqa: PLR0913 - kubectl's options
         errors = [error for error in errors if not isinstance(error, NotFoundError)]
     elif not found and not errors:
         raise KlabError("no matching resources found")
+    waited = False
     for one in found:
         try:
-            last = one.obj if kind == "create" else _await(api, one, condition, deadline)
+            if kind == "create" or (condition is not None and not waited and condition(one.obj)):
+                report(one.obj, "condition met")
+                continue
+            waited = True  # what was read before is old from now on
+            last = _await(api, one, condition, deadline)
         except KlabError as error:
             errors.append(error)
             continue
