@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from klab.controlplane.controllers.context import Context
+from klab.controlplane.controllers.cronjob import CronJobController
 from klab.controlplane.controllers.daemonset import DaemonSetController
 from klab.controlplane.controllers.deployment import DeploymentController
 from klab.controlplane.controllers.garbagecollector import GarbageCollector
@@ -30,6 +31,7 @@ def make_controllers(store: Store, views: PodViews, recorder: Recorder, now: Cal
         make_replication_controller(context),
         DaemonSetController(context),
         StatefulSetController(context),
+        CronJobController(context),
         JobController(context),
         TtlController(context),
         EndpointsController(store, views),
