@@ -15,6 +15,7 @@ from klab.apiserver.rest import Hooks
 from klab.apiserver.server import bind_unix, make_app, serve
 from klab.cluster.allocation import ServiceAllocation
 from klab.cluster.controlplane import ControlPlane
+from klab.cluster.ingress import DefaultIngressClass
 from klab.cluster.logs import make_logs
 from klab.controlplane.store import Store
 from klab.errors import KlabError
@@ -58,7 +59,12 @@ async def _run(rundir: RunDir) -> None:
 
     extensions = {("GET", "/klab/v1/settled"): settled, ("POST", "/klab/v1/repair"): repair, ("GET", "/klab/v1/adopted"): tell_adopted}
     app = make_app(
-        store, Hooks(admit=make_chain(ServiceAllocation(store, plane.lab)), logs=make_logs(rundir, plane.kubelets.is_running), extensions=extensions)
+        store,
+        Hooks(
+            admit=make_chain(ServiceAllocation(store, plane.lab), DefaultIngressClass(store, plane.lab)),
+            logs=make_logs(rundir, plane.kubelets.is_running),
+            extensions=extensions,
+        ),
     )
     runner = await serve(app, [bind_unix(rundir.api_socket)])
     daemon.tell_ready()

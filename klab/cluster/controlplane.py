@@ -13,6 +13,7 @@ from klab.api.pod import Pod
 from klab.cluster import settle
 from klab.cluster.desired import plan_everything
 from klab.cluster.healthports import HealthPorts
+from klab.cluster.ingress import Ingresses, make_ingress_controllers
 from klab.cluster.kubelets import Kubelets
 from klab.cluster.naming import cluster_dns, make_naming, node_resolver
 from klab.cluster.proxies import Proxies
@@ -63,7 +64,9 @@ class ControlPlane:
         self._naming = make_naming(store, self.lab, rundir, runtime)
         self._health_ports = HealthPorts()
         self._views = PodViews()
-        self._manager = Manager(store, make_controllers(store, self._views, self.recorder, time.time), time.time)
+        self._ingresses = Ingresses(store, self.lab, rundir, runtime, self.recorder)
+        controllers = [*make_controllers(store, self._views, self.recorder, time.time), *make_ingress_controllers(store, self.lab, rundir)]
+        self._manager = Manager(store, controllers, time.time)
         self._alarm: asyncio.TimerHandle | None = None
         self._places: dict[str, Place] = {}
         self._dirty: set[Place] = set()
@@ -190,6 +193,7 @@ class ControlPlane:
         refused = settle.give_addresses(self.store, self._views, self._topology)
         deleted, self._deleted = self._deleted, {}
         dirty, self._dirty = self._dirty, set()
+        await self._ingresses.sync()
         await self._remove(deleted)
         await self._sync_proxies()
         await self._naming.sync()

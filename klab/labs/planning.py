@@ -20,12 +20,13 @@ from klab.apiserver.rest import Hooks, Rest
 from klab.cluster import settle
 from klab.cluster.allocation import ServiceAllocation
 from klab.cluster.desired import plan_everything
+from klab.cluster.ingress import DefaultIngressClass, explain_ingress, make_ingress_controllers
 from klab.cluster.proxies import Proxies, service_owner
 from klab.cluster.topology import UNDERLAY, Topology, node_owner, pod_owner
 from klab.cluster.wiring import look
 from klab.controlplane.controllers.catalog import make_controllers
 from klab.controlplane.events import Recorder
-from klab.controlplane.manager import Manager
+from klab.controlplane.manager import Controller, Manager
 from klab.controlplane.store import Store
 from klab.controlplane.views import PodViews
 from klab.errors import NotFoundError
@@ -54,22 +55,27 @@ def plan(lab: Lab, documents: Sequence[Any]) -> list[Step]:
     store = open_snapshot(rundir) if rundir.exists() else Store(None)
     settle.seed(store, lab, [Pod.of(document.obj) for document in documents if document.obj["kind"] == "Pod"], os.uname().release)
     application = plan_application(lab, rundir, documents, partial(_exists, store))
-    rest = Rest(store, Hooks(admit=make_chain(ServiceAllocation(store, lab))))
+    rest = Rest(store, Hooks(admit=make_chain(ServiceAllocation(store, lab), DefaultIngressClass(store, lab))))
     with store.batch():
         bulk.apply_all(rest, [bulk.Entry(where, dict(obj)) for where, obj in application.entries])
     topology, views = settle.topology_of(store, lab, rundir), PodViews()
-    _imagine(store, topology, views)
+    _imagine(store, topology, views, make_ingress_controllers(store, lab, rundir))
     wanted = [item for owned in plan_everything(store, topology, Proxies(store, lab), views).values() for item in owned]
     standing = look(rundir, wanted) if rundir.exists() else {}
     return _steps(diff(wanted, standing), lambda name: qualified(lab.name, name))
 
 
 def explain(lab: str, resource: Resource, namespace: str | None, name: str) -> list[Step]:
-    """Say what stands in the kernel for an object: a pod, a node, a Service on all nodes, or the lab's underlay (kind Lab)."""
+    """Say what stands in the kernel for an object: a pod, a node, a Service on all nodes, or the lab's underlay (kind Lab).
+
+    For an Ingress that is the configuration of the program that serves it.
+    """
     rundir = RunDir(lab)
     store = open_snapshot(rundir)
     store.get(resource, namespace, name)
     settings = settle.lab_of(store)
+    if resource.kind == "Ingress":
+        return [Step("create", why, lines) for why, lines in explain_ingress(store, settings, (namespace or "default", name))]
     desired = plan_everything(store, settle.topology_of(store, settings, rundir), Proxies(store, settings), PodViews())
     nodes = [node["metadata"]["name"] for node in store.list(settle.NODES)]
     owners = {
@@ -92,10 +98,13 @@ def _exists(store: Store, obj: Mapping[str, Any]) -> bool:
     return True
 
 
-def _imagine(store: Store, topology: Topology, views: PodViews) -> None:
-    """Let the control plane's steps happen in a copy of the store, where every pod that has a node and an address runs at once."""
+def _imagine(store: Store, topology: Topology, views: PodViews, more: Sequence[Controller]) -> None:
+    """Let the control plane's steps happen in a copy of the store, where every pod that has a node and an address runs at once.
+
+    `more` controllers work beside those that every lab has.
+    """
     recorder = Recorder(store, lambda: datetime.now(UTC))
-    manager = Manager(store, make_controllers(store, views, recorder, time.time), time.time)
+    manager = Manager(store, [*make_controllers(store, views, recorder, time.time), *more], time.time)
     for _ in range(_ROUNDS):
         before = store.revision
         manager.run()
