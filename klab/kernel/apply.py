@@ -62,7 +62,11 @@ class Applier:
     def _stage(self, stage: Sequence[Operation], *, removing: bool) -> None:
         first = stage[0].object
         if isinstance(first, Netns):
-            (netns.remove if removing else self._make)([self._path(step.object.netns) for step in stage])
+            names = [step.object.netns for step in stage]
+            if removing:
+                netns.remove(map(self._path, names))
+            else:
+                self._make(names)
         elif isinstance(first, Sysctl):
             self._in_each(stage, _write_sysctls, netns.each)
         elif isinstance(first, CniAttachment):
@@ -76,9 +80,9 @@ class Applier:
     def _path(self, name: str) -> Path:
         return self._directory / name
 
-    def _make(self, paths: list[Path]) -> None:
+    def _make(self, names: Sequence[str]) -> None:
         try:
-            netns.create(paths)
+            self._sockets.update(zip(names, netns.create_open([self._path(name) for name in names]), strict=True))
         except OSError as error:
             raise KernelError(f"ip netns add {self._qualify(Path(error.filename or '').name)}", error.errno or 0, str(error)) from error
 

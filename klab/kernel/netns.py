@@ -98,9 +98,13 @@ def side_by_side(paths: Iterable[Path], work: Callable[[Path], None]) -> None:
 
 def create(paths: Sequence[Path]) -> None:
     """Make a namespace at each path, with its loopback up; FileExistsError where a file is there already. What was made before a failure stays."""
-    if not paths:
-        return
+    for opened in create_open(paths):
+        opened.close()
 
+
+def create_open(paths: Sequence[Path]) -> list[RouteSocket]:
+    """Make namespaces in the same way, and give an open socket in each."""
+    opened: list[RouteSocket] = []
     has_ipv6 = _ADDRESS_GENERATION.exists()
 
     def body() -> None:
@@ -110,11 +114,16 @@ def create(paths: Sequence[Path]) -> None:
             _check(_libc.mount(b"/proc/thread-self/ns/net", os.fsencode(path), b"none", _MS_BIND, None), f"bind {path}")
             if has_ipv6:
                 _ADDRESS_GENERATION.write_text("1")
-            rtnl = RouteSocket()
-            rtnl.send([_LOOPBACK_UP])
-            rtnl.close()
+            opened.append(RouteSocket())
+            opened[-1].send([_LOOPBACK_UP])
 
-    in_thread(body)
+    try:
+        in_thread(body)
+    except BaseException:
+        for socket in opened:
+            socket.close()
+        raise
+    return opened
 
 
 def exists(path: Path) -> bool:
