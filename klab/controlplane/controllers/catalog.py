@@ -11,6 +11,7 @@ from klab.controlplane.controllers.deployment import DeploymentController
 from klab.controlplane.controllers.garbagecollector import GarbageCollector
 from klab.controlplane.controllers.job import JobController
 from klab.controlplane.controllers.namespace import NamespaceController
+from klab.controlplane.controllers.podgc import PodGarbageCollector
 from klab.controlplane.controllers.replicaset import ReplicaSetController
 from klab.controlplane.controllers.replicationcontroller import make_replication_controller
 from klab.controlplane.controllers.serviceendpoints import EndpointsController, EndpointSliceController, EndpointSliceMirroringController
@@ -39,4 +40,5 @@ def make_controllers(store: Store, views: PodViews, recorder: Recorder, now: Cal
         EndpointSliceMirroringController(store, views),
         NamespaceController(context),
         GarbageCollector(context),
+        PodGarbageCollector(context),
     ]

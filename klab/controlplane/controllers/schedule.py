@@ -96,9 +96,8 @@ def parse_schedule(text: str, zone: str = "") -> Schedule:
     minutes, hours, days, months, weekdays = (
         _parse_field(field, least, most, names) for field, (least, most, names) in zip(fields, _FIELDS, strict=True)
     )
-    return Cron(
-        minutes, hours, days, months, frozenset(day % 7 for day in weekdays), _is_star(fields[2]), _is_star(fields[4]), where
-    )  # fmt: skip
+    weekdays = frozenset(day % 7 for day in weekdays)
+    return Cron(minutes, hours, days, months, weekdays, _is_star(fields[2]), _is_star(fields[4]), where)
 
 
 def parse_zone(name: str) -> tzinfo:
