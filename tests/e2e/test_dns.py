@@ -177,3 +177,11 @@ def test_names_survive_their_control_plane_and_runtime(lab: Machine) -> None:
     assert ask(lab, (ECHOSERVER, "A")) == [LOOKUPS[ECHOSERVER, "A"]]
     lab.check("kill -9 $(cat /run/klab/names/runtime.pid); klab up names.yaml")
     wait_for(lab, (ECHOSERVER, "A"), LOOKUPS[ECHOSERVER, "A"], 10)
+
+
+def test_a_program_that_is_not_there_is_named_before_anything_is_built(machine: Machine) -> None:
+    name = machine.write("names.yaml", LAB.format(server="coredns", proxy="iptables"))
+    result = machine.run(f"PATH=$(dirname $(command -v klab)):/usr/sbin:/usr/bin:/sbin:/bin; klab up {name}")
+    assert result.returncode == 4
+    assert "tools/coredns.sh" in result.stderr
+    assert machine.run("ls /run/klab/names").returncode != 0
