@@ -287,6 +287,9 @@ class Kubelets:
                 self.recorder.record(self.store.get(PODS, pod.namespace, pod.name), "Warning", "FailedMount", message, "kubelet", pod.node_name)
             record.errors[container.name] = ("ContainerCreating", "")
             return None
+        except KlabError as error:
+            record.errors[container.name] = ("CreateContainerError", str(error))
+            return None
         address = pod.pod_ips[0] if pod.pod_ips else _addresses(self.store.get(NODES, None, pod.node_name))[0]
         return ContainerSpec(
             id=f"{pod.uid}/{container.name}/{number}",
