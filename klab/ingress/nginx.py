@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from urllib.parse import unquote
 
 from klab.ingress.rules import ANY, Host, Route, Routing
@@ -60,15 +61,22 @@ def _server_name(host: str) -> str:
 def _locations(routes: Collection[Route], ready: Collection[str]) -> Iterator[dict[str, str]]:
     """Give the locations of a server. A prefix takes two: the path itself, and what is below it; an exact one for the same path comes first."""
     given: set[str] = set()
-    for route in routes:
+    for route in (*routes, *_bare(routes)):
         matches = [f"= {_quote(route.path)}"] if route.exact else [f"= {_quote(route.path)}", _quote(f"{route.path}/")] if route.path else ["/"]
-        action = f"proxy_pass http://{route.backend}" if route.backend in ready else _UNAVAILABLE
+        action = f"proxy_pass http://{route.backend}" if route.backend in ready else _UNAVAILABLE if route.backend else _NOT_FOUND
         for match in matches:
             if match not in given:
                 given.add(match)
                 yield {"match": match, "backend": route.backend, "action": action}
     if "/" not in given:
         yield {"match": "/", "backend": "", "action": _NOT_FOUND}
+
+
+def _bare(routes: Collection[Route]) -> Iterator[Route]:
+    """Give routes for the paths that nginx would by itself redirect to an exact route with a slash at the end."""
+    for path in (route.path[:-1] for route in routes if route.exact and len(route.path) > 1 and route.path.endswith("/")):
+        bare = Route(path, exact=True, backend="")
+        yield replace(bare, backend=next((route.backend for route in routes if route.covers(bare)), ""))
 
 
 def _quote(path: str) -> str:
