@@ -12,7 +12,8 @@ from klab.api.meta import labels_of
 from klab.controlplane.controllers import jobplan
 from klab.controlplane.controllers.conditions import Condition, drop_condition, find_condition
 from klab.controlplane.controllers.context import JOBS, PODS, Context, without_zeros
-from klab.controlplane.controllers.jobplan import Backoff, Outcome, Tally
+from klab.controlplane.controllers.jobfailure import Backoff, finish_time, match_failure
+from klab.controlplane.controllers.jobplan import Outcome, Tally
 from klab.controlplane.controllers.owners import claim, controller_of, find_owners, key_of
 from klab.controlplane.controllers.pods import PodControl, deletion_order, is_active, is_going, is_ready, phase_of
 from klab.controlplane.controllers.templates import add_label
@@ -144,8 +145,8 @@ class JobController:
         failed = [pod for pod in self._context.children.of(PODS, job) if jobplan.index_of(job, pod) == index and jobplan.has_failed(job, pod)]
         if not failed:
             return Backoff()
-        counts = [jobplan.failures_of_index(pod) + jobplan.match_failure(job, pod).counts for pod in failed]
-        return Backoff(max(counts), max(map(jobplan.finish_time, failed)))
+        counts = [jobplan.failures_of_index(pod) + match_failure(job, pod).counts for pod in failed]
+        return Backoff(max(counts), max(map(finish_time, failed)))
 
     def _delete(self, job: Object, pods: Iterable[Object]) -> int:
         """Delete active pods, which count no more; give how many of them run on for their grace period."""
