@@ -232,7 +232,7 @@ def _commands(operations: Sequence[Operation]) -> Iterator[str]:
 
 
 _HEAD = re.compile(r"\t(set|map|chain) (\S+) \{")
-_ELEMENT = re.compile(r'([^:,"{}]+?)(?: comment "([^"]*)")?(?: : ([^,"}]+?))?(?:,|\s*\}$)')
+_ELEMENT = re.compile(r'([^,"{}]+?)(?: comment "([^"]*)")?(?: : ([^,"}]+?))?(?:,|\s*\}$)')
 
 
 def parse_table(text: str, netns: str) -> Iterator[KernelObject]:

@@ -12,13 +12,15 @@ import pytest
 
 from klab.api.endpointslice import EndpointSlice, port_endpoints
 from klab.api.service import Service
-from klab.errors import CommandFailedError
+from klab.errors import CommandFailedError, KernelError
 from klab.kernel import iptables, netns, program, rules
+from klab.kernel.nftmessages import encode
 from klab.kernel.sandbox import run_in
 from klab.kubeproxy.config import ProxyConfig, ProxyNode
 from klab.kubeproxy.plan import plan_base, plan_service
 from klab.linux.diff import Operation
 from klab.linux.iptables import Chain, Rule, SharedChain
+from klab.linux.nft import NftChain, NftElement, NftSet, NftTable, render_transaction
 from klab.linux.objects import KernelObject, Key
 
 pytestmark = pytest.mark.root
@@ -120,6 +122,63 @@ def test_iptables(inside: Callable[[Callable[[], Any]], Any], monkeypatch: pytes
 @pytest.mark.parametrize("config", CONFIGS)
 def test_nftables(inside: Callable[[Callable[[], Any]], Any], config: str) -> None:
     check_what_stands(inside, ProxyConfig(mode="nftables", **CONFIGS[config]))
+
+
+@pytest.mark.needs("nft")
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+def test_messages_say_what_nft_says(inside: Callable[[Callable[[], Any]], Any], family: str) -> None:
+    """Every form that is sent as a message leads to what `nft -f` makes of its text."""
+    common = {"netns": "node1", "family": family, "table": "kube-proxy"}
+    kind, one, net, odd = (
+        ("ipv4_addr", "10.96.0.1", "10.244.0.0/16", "10.240.0.0/14") if family == "ip" else ("ipv6_addr", "fd00::1", "fd00:1::/48", "fd00::/45")
+    )
+    target = f"[{one}]:80" if family == "ip6" else f"{one}:80"
+    first = [
+        NftTable(**common),
+        NftSet(**common, name="service-ips", type=f"{kind} . inet_proto . inet_service : verdict"),
+        NftSet(**common, name="service-nodeports", type="inet_proto . inet_service : verdict"),
+        NftSet(**common, name="cluster-ips", type=kind),
+    ]
+    rules_of = {
+        "endpoint": (f"{family} saddr {one} return", f"update @affinity {{ {family} saddr }}", f"meta l4proto sctp dnat to {target}"),
+        "service": (
+            f"{family} daddr {one} tcp dport 443 {family} saddr != {net} jump endpoint",
+            f"{family} saddr != {odd} drop",
+            f"{family} saddr @affinity goto endpoint",
+            "numgen random mod 2 vmap { 0 : goto endpoint, 1 : drop }",
+        ),
+        "external": (f'{family} saddr {net} goto service comment "a b"', "fib saddr type local jump service", "jump endpoint", "return"),
+    }
+    then = [
+        NftSet(**common, name="affinity", type=kind, flags="dynamic,timeout", timeout=10800),
+        *(NftChain(**common, name=name, rules=found) for name, found in rules_of.items()),
+        NftElement(**common, set="cluster-ips", element=one),
+        NftElement(**common, set="service-ips", element=f"{one} . tcp . 443", value="goto service"),
+        NftElement(**common, set="service-ips", element=f"{one} . udp . 53", value="drop", comment="default/x:dns"),
+        NftElement(**common, set="service-nodeports", element="sctp . 30080", value="goto external"),
+    ]
+    listings = []
+    creations = [Operation("create", item) for item in then]
+    assert encode(creations)
+    for carry_out in (rules.apply, lambda steps: program.run(["nft", "-f", "-"], render_transaction(steps))):
+        inside(lambda: rules.apply([Operation("create", item) for item in first]))
+        inside(lambda carry_out=carry_out: carry_out(creations))
+        listings.append(inside(lambda: program.run(["nft", "list", "ruleset"])))
+        assert {item.key: item for item in inside(lambda: list(rules.observe("node1", rules.NFT)))} == {item.key: item for item in (*first, *then)}
+        inside(lambda: rules.apply([Operation("delete", item) for item in then]))
+        inside(lambda: rules.apply([Operation("delete", item) for item in first]))
+    assert listings[0] == listings[1]
+
+
+@pytest.mark.needs("nft")
+def test_a_refused_message_is_shown(inside: Callable[[Callable[[], Any]], Any]) -> None:
+    """With the line that a person would have typed; nothing of the transaction is done."""
+    table = NftTable(netns="node1", table="t")
+    chain = NftChain(netns="node1", table="t", name="c", rules=("jump nowhere",))
+    inside(lambda: rules.apply([Operation("create", table)]))
+    with pytest.raises(KernelError, match=r"add chain ip t c'; .*add rule ip t c jump nowhere'`: No such file or directory"):
+        inside(lambda: rules.apply([Operation("create", chain)]))
+    assert inside(lambda: list(rules.observe("node1", rules.NFT))) == [table]
 
 
 @pytest.mark.needs("ip_vs", "ipset", "iptables")
