@@ -17,6 +17,7 @@ from klab.cluster.ingress import Ingresses, make_ingress_controllers
 from klab.cluster.kubelets import Kubelets
 from klab.cluster.naming import cluster_dns, make_naming, node_resolver
 from klab.cluster.proxies import Proxies
+from klab.cluster.sandboxes import Sandboxes
 from klab.cluster.topology import node_owner, pod_owner
 from klab.cluster.wiring import Wiring
 from klab.controlplane.controllers.catalog import make_controllers
@@ -56,7 +57,8 @@ class ControlPlane:
         self.wiring = Wiring(rundir)
         self.recorder = Recorder(store, lambda: datetime.now(UTC))
         runtime = RuntimeClient(self._on_exit, self._on_lost)
-        self.kubelets = Kubelets(store, rundir, runtime, self.recorder, cluster_dns(self.lab), node_resolver(self.lab), self._touch)
+        sandboxes = Sandboxes(store, rundir, self.recorder, cluster_dns(self.lab), node_resolver(self.lab))
+        self.kubelets = Kubelets(store, rundir, runtime, self.recorder, sandboxes, self._touch)
         self.failures: dict[str, KlabError] = {}
         """Owners whose part of the network could not be built, and why."""
         self._topology = settle.topology_of(store, self.lab, rundir)
@@ -242,7 +244,9 @@ class ControlPlane:
         namespaces, self._stale_files = self._stale_files, set()
         for place in [place for place in self._places.values() if place[0] in namespaces]:
             if obj := self._get(place):
-                self.kubelets.refresh_volumes(self._views.of(obj))
+                pod = self._views.of(obj)
+                if pod.volumes and not pod.finished and pod.uid in self.kubelets.records:
+                    self.kubelets.sandboxes.refresh_volumes(pod)
 
     async def _sync_proxies(self) -> None:
         """Bring every node's Services up to date with what changed."""

@@ -102,7 +102,7 @@ class Ingresses:
         """Give the program's running containers by their runtime id, and whether each is ready."""
         if self._lab.ingress.controller == "none":
             return {}
-        labels = manifests.labels_of(_PROGRAMS[self._lab.ingress.controller][0]).items()
+        labels = manifests.labels_of(self._lab.ingress.controller).items()
         found = {}
         for pod in self._store.list(PODS, manifests.NAMESPACE):
             if labels <= labels_of(pod).items():

@@ -9,35 +9,27 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from klab.api import resources
 from klab.api.pod import Container, Pod
-from klab.api.service import Service
 from klab.cluster.probing import Prober, ProbeTarget
+from klab.cluster.sandboxes import NODES, Sandboxes, node_addresses
 from klab.controlplane.events import Recorder
 from klab.controlplane.store import Store
 from klab.errors import KlabError, NotFoundError
 from klab.kernel import rootfs
-from klab.kernel.files import ensure_volume
 from klab.kernel.rundir import RunDir
-from klab.kubelet.environment import expand, resolve_environment, service_environment
 from klab.kubelet.lifecycle import Attempt, Decision, decide, may_restart
 from klab.kubelet.probes import render_killing
-from klab.kubelet.resolv import ClusterDns, Note, ResolvConf
-from klab.kubelet.sandbox import plan_sandbox_files
-from klab.kubelet.sources import ConfigError, NodeFacts
+from klab.kubelet.resolv import Note
+from klab.kubelet.sources import ConfigError
 from klab.kubelet.status import Facts, Situation, calc_back_offs, plan_status
-from klab.kubelet.volumes import MountError, mount_failed, plan_mounts, plan_volumes
-from klab.linux.files import Projection, Volume
-from klab.linux.names import pod_netns
+from klab.kubelet.volumes import MountError
 from klab.runtime.client import RuntimeClient
-from klab.runtime.protocol import RUNNING, ContainerSpec, ContainerStatus, Identity, Mount, Port, Sandbox
+from klab.runtime.protocol import RUNNING, ContainerSpec, ContainerStatus
 
 PODS = resources.of("v1", "Pod")
-NODES = resources.of("v1", "Node")
 SERVICES = resources.of("v1", "Service")
 
 _KEPT_ATTEMPTS = 2  # of each container: the present one, and the one before for lastState and `logs -p`
@@ -45,10 +37,9 @@ _KEPT_ATTEMPTS = 2  # of each container: the present one, and the one before for
 
 @dataclass(slots=True)
 class PodRecord:
-    """What is remembered of a pod between two syncs: its containers' attempts by runtime id, whether its files are written, what was reported."""
+    """What is remembered of a pod between two syncs: its containers' attempts by runtime id, what was reported."""
 
     attempts: dict[str, Attempt] = field(default_factory=dict)
-    prepared: bool = False
     reported: str = ""  # the pod's revision with the last report
     errors: dict[str, tuple[str, str]] = field(default_factory=dict)
     stopping: asyncio.Task[None] | None = None
@@ -63,8 +54,7 @@ class Kubelets:
     rundir: RunDir
     runtime: RuntimeClient
     recorder: Recorder
-    dns: ClusterDns
-    resolver: ResolvConf
+    sandboxes: Sandboxes
     touch: Callable[[str], None]
     records: dict[str, PodRecord] = field(default_factory=dict)
     prober: Prober = field(init=False)
@@ -136,10 +126,6 @@ class Kubelets:
                 rootfs.remove_rootfs(container)
             shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
 
-    def log_path(self, uid: str, container: str, number: int) -> Path:
-        """Give the file that a container's output goes to."""
-        return self.rundir.pods / uid / "logs" / f"{container}.{number}.log"
-
     def is_running(self, container_id: str) -> bool:
         """Say whether a container runs, by its runtime id."""
         record = self.records.get(_uid(container_id))
@@ -156,7 +142,7 @@ class Kubelets:
         """Wake those who follow the log of a container that ended."""
         uid, container, number = status.id.rsplit("/", 2)
         with suppress(FileNotFoundError):
-            os.utime(self.log_path(uid, container, int(number)))
+            os.utime(self.sandboxes.log_path(uid, container, int(number)))
 
     def _conclude(self, pod: Pod, obj: Mapping[str, Any], now: float) -> bool:
         """Stop what has to be stopped, write the status, set the alarm; say whether a deleted pod is through."""
@@ -176,8 +162,8 @@ class Kubelets:
         node = self.store.get(NODES, None, pod.node_name)
         ready, started = self.prober.results({identity: attempt.container for identity, attempt in record.attempts.items() if attempt.running})
         facts = Facts(
-            host_ip=_addresses(node)[0],
-            pod_ips=pod.pod_ips or (_addresses(node) if pod.host_network else ()),
+            host_ip=node_addresses(node)[0],
+            pod_ips=pod.pod_ips or (node_addresses(node) if pod.host_network else ()),
             errors=record.errors,
             ready=ready,
             started=started,
@@ -198,7 +184,7 @@ class Kubelets:
         """Have the running containers probed, and kill one whose startup or liveness probe failed for good."""
         told = {status["name"]: status for status in (obj.get("status") or {}).get("containerStatuses") or ()}
         node = str(self.rundir.netns_path(pod.node_name))
-        address = pod.pod_ips[0] if pod.pod_ips else _addresses(self.store.get(NODES, None, pod.node_name))[0]
+        address = pod.pod_ips[0] if pod.pod_ips else node_addresses(self.store.get(NODES, None, pod.node_name))[0]
         containers = {container.name: container for container in (*pod.containers, *pod.init_containers)}
         for identity, attempt in record.attempts.items():
             status = told.get(attempt.container) or {}
@@ -271,73 +257,18 @@ class Kubelets:
         )
 
     def _spec(self, pod: Pod, record: PodRecord, container: Container, number: int) -> ContainerSpec | None:
-        """Say how a container is started; None, with the reason in the record, where something it refers to is missing."""
+        """Say how a container is started; None, with the reason in the record, where something it needs cannot be had."""
         try:
-            env = container_variables(self.store, pod, container)
-            if not record.prepared:
-                self._write_files(pod)
-                record.prepared = True
-            self._ensure_volumes(pod, container)
-            sandbox = container_sandbox(self.rundir, self.store, pod, container)
+            return self.sandboxes.specify(pod, container, number)
         except ConfigError as error:
             record.errors[container.name] = ("CreateContainerConfigError", str(error))
-            return None
         except MountError as error:
             for message in error.messages:
                 self.recorder.record(self.store.get(PODS, pod.namespace, pod.name), "Warning", "FailedMount", message, "kubelet", pod.node_name)
             record.errors[container.name] = ("ContainerCreating", "")
-            return None
         except KlabError as error:
             record.errors[container.name] = ("CreateContainerError", str(error))
-            return None
-        address = pod.pod_ips[0] if pod.pod_ips else _addresses(self.store.get(NODES, None, pod.node_name))[0]
-        return ContainerSpec(
-            id=f"{pod.uid}/{container.name}/{number}",
-            sandbox=sandbox,
-            image=container.image,
-            identity=Identity(pod.name, pod.namespace, address, pod.node_name, container.name),
-            log_path=str(self.log_path(pod.uid, container.name, number)),
-            argv=(*expand(container.command, env), *expand(container.args, env)) if container.command else None,
-            args=expand(container.args, env),
-            env=env,
-            working_dir=container.working_dir,
-            ports=tuple(Port(port.container_port, port.protocol) for port in container.ports),
-            stdin=container.stdin or container.tty,
-        )
-
-    def _ensure_volumes(self, pod: Pod, container: Container) -> None:
-        """Make what a container mounts; MountError or ConfigError where that cannot be."""
-        if not container.volume_mounts:
-            return
-        volumes = container_volumes(self.rundir, self.store, pod)
-        for name, volume in volumes.items():
-            try:
-                ensure_volume(volume)
-            except KlabError as error:
-                raise MountError([mount_failed(name, error)]) from error
-        for directory in plan_mounts(container, volumes).directories:
-            ensure_volume(directory)
-
-    def refresh_volumes(self, pod: Pod) -> None:
-        """Bring the files of a pod's ConfigMaps and Secrets up to date."""
-        if pod.uid in self.records and pod.volumes and not pod.finished:
-            for volume in container_volumes(self.rundir, self.store, pod).values():
-                if isinstance(volume, Projection):
-                    ensure_volume(volume)
-
-    def _write_files(self, pod: Pod) -> None:
-        """Write the pod's /etc files, and tell what of its wishes did not fit into them."""
-        directory = f"{self.rundir.pods}/{pod.uid}"
-        for made in (directory, f"{directory}/etc", f"{directory}/logs"):
-            with suppress(FileExistsError):
-                os.mkdir(made)  # noqa: PTH102 (a thousand pods: pathlib takes three times as long)
-        addresses = pod.pod_ips or _addresses(self.store.get(NODES, None, pod.node_name))
-        files = plan_sandbox_files(pod, addresses, self.dns, self.resolver)
-        for name, text in files.etc.items():
-            with open(f"{directory}/etc/{name}", "w") as file:  # noqa: PTH123
-                file.write(text)
-        for note in files.notes:
-            self.recorder.record(self.store.get(PODS, pod.namespace, pod.name), "Warning", note.reason, note.message, "kubelet", pod.node_name)
+        return None
 
     def _tell_started(self, started: Sequence[ContainerStatus], objects: Mapping[str, Mapping[str, Any]]) -> None:
         with self.store.batch():
@@ -355,42 +286,6 @@ class Kubelets:
                     self.recorder.record(obj, "Normal", "UnknownImage", text, "kubelet", node)
 
 
-def container_sandbox(rundir: RunDir, store: Store, pod: Pod, container: Container) -> Sandbox:
-    """Say where a container's processes live."""
-    directory = rundir.pods / pod.uid
-    netns = pod.node_name if pod.host_network else pod_netns(pod.namespace, pod.name)
-    return Sandbox(
-        netns=str(rundir.netns_path(netns)),
-        hostname=(directory / "etc" / "hostname").read_text().strip(),
-        root_dir=str(directory / "containers" / container.name),
-        etc_dir=str(directory / "etc"),
-        mounts=tuple(Mount(*bind) for bind in plan_mounts(container, container_volumes(rundir, store, pod)).binds) if container.volume_mounts else (),
-    )
-
-
-def container_volumes(rundir: RunDir, store: Store, pod: Pod) -> dict[str, Volume]:
-    """Plan the volumes of a pod by name; MountError where one cannot be."""
-    return plan_volumes(pod, str(rundir.pods / pod.uid), _node_facts(store, pod), partial(_find, store))
-
-
-def _node_facts(store: Store, pod: Pod) -> NodeFacts:
-    node = store.get(NODES, None, pod.node_name)
-    return NodeFacts(_addresses(node), node["status"].get("allocatable") or {})
-
-
-def container_variables(store: Store, pod: Pod, container: Container) -> dict[str, str]:
-    """Give a container's environment; ConfigError where something that it refers to is missing."""
-    services = service_environment((Service.of(obj) for obj in store.list(SERVICES)), pod.namespace)
-    return resolve_environment(pod, container, _node_facts(store, pod), partial(_find, store), services)
-
-
-def _find(store: Store, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
-    try:
-        return store.get(resources.of("v1", kind), namespace or None, name)
-    except NotFoundError:
-        return None
-
-
 def _uid(container_id: str) -> str:
     return container_id.split("/", 1)[0]
 
@@ -398,7 +293,3 @@ def _uid(container_id: str) -> str:
 def _identity(obj: Mapping[str, Any]) -> dict[str, Any]:
     """Give the metadata that a status update is addressed with: no resourceVersion, as the status is the kubelet's alone."""
     return {key: obj["metadata"][key] for key in ("name", "namespace", "uid")}
-
-
-def _addresses(node: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from klab.api.pod import Container, Pod
-from klab.cluster.kubelets import container_sandbox, container_variables
+from klab.cluster.sandboxes import container_sandbox, container_variables
 from klab.controlplane.store import Store
 from klab.errors import KlabError, NotFoundError, UsageError
 from klab.kernel.process import process_environment

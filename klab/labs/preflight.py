@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
-from klab.api.lab import Lab
+from klab.api.lab import Ingress, Lab
 from klab.errors import MissingError
 from klab.kernel import features, iptables, ipvs, netns, program
 
@@ -14,15 +14,15 @@ _TUNNELS = frozenset({"vxlan", "ipip"})
 _BRIDGED = frozenset({"bridge", "hostgw", "vxlan", "plugin"})
 
 
-def check_machine(lab: Lab) -> None:
-    """Raise MissingError with everything that this lab would lack here, and the commands that mend it."""
+def check_machine(lab: Lab, kinds: Collection[str] = ()) -> None:
+    """Raise MissingError with everything that this lab, with objects of these kinds, would lack here, and the commands that mend it."""
     if os.geteuid() != 0:
         raise MissingError("building a network needs root: run it with sudo")
-    if missing := list(_missing(lab)):
+    if missing := list(_missing(lab, kinds)):
         raise MissingError("\n".join(missing))
 
 
-def _missing(lab: Lab) -> Iterator[str]:
+def _missing(lab: Lab, kinds: Collection[str]) -> Iterator[str]:
     plugin, proxy = lab.network.plugin, lab.services.proxy
     if plugin in _TUNNELS and not features.has_link_kind(plugin):
         yield (
@@ -38,11 +38,11 @@ def _missing(lab: Lab) -> Iterator[str]:
     yield from _told(iptables.variant)
     if proxy == "ipvs":
         yield from _told(lambda: netns.in_new(ipvs.check))
-    for name in _programs(lab):
+    for name in _programs(lab, kinds):
         yield from _told(partial(program.find, name))
 
 
-def _programs(lab: Lab) -> Iterator[str]:
+def _programs(lab: Lab, kinds: Collection[str]) -> Iterator[str]:
     yield "ip"
     if lab.services.proxy == "nftables":
         yield "nft"
@@ -50,6 +50,8 @@ def _programs(lab: Lab) -> Iterator[str]:
         yield "ipset"
     if lab.dns.server == "coredns":
         yield "coredns"
+    if lab.ingress.controller != "none" and ("Ingress" in kinds or lab.ingress != Ingress()):
+        yield lab.ingress.controller
 
 
 def _told(attempt: Callable[[], object]) -> Iterator[str]:

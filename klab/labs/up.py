@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -27,7 +27,8 @@ Progress = Callable[[int, int, str], None]
 """Told done, total and what is being done."""
 
 _DNS_PODS = "k8s-app=kube-dns"
-_DNS_SECONDS = 10
+_INGRESS_PODS = "app.kubernetes.io/name={}-ingress"
+_PROGRAM_SECONDS = 10
 
 
 class Scenario(Protocol):
@@ -57,8 +58,8 @@ def up(scenario: Scenario, *, keep: bool = False, on_progress: Progress) -> UpRe
     What a failing first `up` made is taken back, unless `keep`.
     """
     lab, rundir = scenario.lab, RunDir(scenario.lab.name)
-    check_machine(lab)
     objects = [document for document in scenario.documents if document.obj["kind"] != "Lab"]
+    check_machine(lab, {document.obj["kind"] for document in objects})
     with rundir.locked():
         fresh = not rundir.exists()
         try:
@@ -69,7 +70,9 @@ def up(scenario: Scenario, *, keep: bool = False, on_progress: Progress) -> UpRe
             application = plan_application(lab, rundir, scenario.documents, partial(_exists, client))
             results = client.apply_all(application.entries)[application.manifests]
             summary = _wait(client, on_progress)
-            if lab.dns.server == "coredns" and _wait_for_dns(client):
+            if lab.dns.server == "coredns" and _wait_for_programs(client, _DNS_PODS, any):
+                summary = _wait(client, on_progress)
+            if _wait_for_programs(client, _INGRESS_PODS.format(lab.ingress.controller), all):
                 summary = _wait(client, on_progress)
         except BaseException:
             if fresh and not keep:
@@ -120,13 +123,19 @@ def _wait(client: Client, on_progress: Progress) -> Any:
         on_progress(summary["ready"], summary["pods"], "starting pods")
 
 
-def _wait_for_dns(client: Client) -> bool:
-    """Wait for the first of the CoreDNS programs that were started; False where that is ready already, where none runs or none gets ready."""
-    found = client.list(settle.PODS, "kube-system", _DNS_PODS)
-    if any(map(is_ready, found["items"])) or not any(pod["status"].get("phase") == "Running" for pod in found["items"]):
+def _wait_for_programs(client: Client, selector: str, enough: Callable[[Iterable[bool]], bool]) -> bool:
+    """Wait until enough (any, all) of the system's programs that were started are ready; False where they are already, or do not get so."""
+    found = client.list(settle.PODS, "kube-system", selector)
+    ready = {pod["metadata"]["name"]: is_ready(pod) for pod in found["items"] if pod["status"].get("phase") == "Running"}
+    if not ready or enough(ready.values()):
         return False
-    changes = client.watch(settle.PODS, "kube-system", _DNS_PODS, resource_version=found["metadata"]["resourceVersion"], timeout=_DNS_SECONDS)
-    return any(is_ready(pod) for _kind, pod in changes)
+    for _kind, pod in client.watch(
+        settle.PODS, "kube-system", selector, resource_version=found["metadata"]["resourceVersion"], timeout=_PROGRAM_SECONDS
+    ):
+        ready[pod["metadata"]["name"]] = is_ready(pod)
+        if enough(ready.values()):
+            return True
+    return False
 
 
 def _difference(stored: Lab, lab: Lab) -> str:
