@@ -11,12 +11,12 @@ NAMESPACE = "kube-system"
 _VOLUME = "config"
 
 
-def name_of(controller: Controller) -> str:
+def name_of(controller: str) -> str:
     """Give the name of a controller's DaemonSet: `haproxy-ingress`."""
-    return f"{controller.name}-ingress"
+    return f"{controller}-ingress"
 
 
-def labels_of(controller: Controller) -> dict[str, str]:
+def labels_of(controller: str) -> dict[str, str]:
     """Give the labels of a controller's pods."""
     return {"app.kubernetes.io/name": name_of(controller)}
 
@@ -33,7 +33,7 @@ def plan_class(controller: Controller) -> dict[str, Any]:
 
 def plan_daemon_set(controller: Controller, directory: str) -> dict[str, Any]:
     """Give the DaemonSet of a controller; `directory` on the host is where its files are kept current."""
-    labels = labels_of(controller)
+    labels = labels_of(controller.name)
     container = {
         "name": controller.name,
         "image": controller.image,
@@ -56,6 +56,6 @@ def plan_daemon_set(controller: Controller, directory: str) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
-        "metadata": {"name": name_of(controller), "namespace": NAMESPACE, "labels": labels},
+        "metadata": {"name": name_of(controller.name), "namespace": NAMESPACE, "labels": labels},
         "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
     }
