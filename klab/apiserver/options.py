@@ -24,11 +24,12 @@ class WriteOptions:
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """metav1.DeleteOptions; the propagation policy is checked, and that is all: who owns whom is the garbage collector's business."""
+    """metav1.DeleteOptions; the propagation policy (None: the kind's own) becomes a finalizer that the garbage collector goes by."""
 
     grace_period_seconds: int | None = None
     uid: str | None = None
     resource_version: str | None = None
+    propagation_policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def parse_delete_options(options: Mapping[str, Any]) -> DeleteOptions:
         words = f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"'
         raise InvalidManifestError([Fault("", "propagationPolicy", words)])
     conditions = options.get("preconditions") or {}
-    return DeleteOptions(grace, conditions.get("uid"), conditions.get("resourceVersion"))
+    return DeleteOptions(grace, conditions.get("uid"), conditions.get("resourceVersion"), policy)
 
 
 def merge_delete_options(options: dict[str, Any], query: Mapping[str, str]) -> DeleteOptions:

@@ -6,7 +6,7 @@ Every function runs inside one transaction of the store, which the caller opens;
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from klab.api.check import check_object
@@ -19,6 +19,7 @@ from klab.apiserver.serverside import apply_fields
 from klab.apiserver.status import forbid, make_success, refuse
 from klab.apiserver.subresources import apply_binding, apply_scale, render_scale
 from klab.apiserver.target import PODS, ListOptions, Target, render_continue
+from klab.controlplane.controllers.garbagecollector import calc_finalizers
 from klab.controlplane.objectmeta import check_preconditions
 from klab.controlplane.store import Store
 from klab.errors import Fault, InvalidManifestError, NotFoundError
@@ -148,6 +149,12 @@ class Rest:
         resource = target.resource
         if resource == NAMESPACES and target.name in IMMORTAL:
             raise forbid("namespaces", target.name, "this namespace may not be deleted")
+        stored = self.store.get(resource, target.namespace, target.name or "")
+        finalizers = calc_finalizers(resource, stored, options.propagation_policy)
+        if finalizers != (stored["metadata"].get("finalizers") or []):
+            check_preconditions(resource, stored, options.uid, options.resource_version)
+            self.store.update(resource, {**stored, "metadata": {**stored["metadata"], "finalizers": finalizers}})
+            options = replace(options, resource_version=None)
         gone = self.store.delete(
             resource,
             target.namespace,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -294,7 +295,8 @@ class ControlPlane:
         await self._remove({pod.uid: (pod.namespace, pod.name) for pod in pods})
         with self.store.batch():
             for pod in pods:
-                self.store.remove(settle.PODS, pod.namespace, pod.name)
+                with suppress(NotFoundError):
+                    self.store.delete(settle.PODS, pod.namespace, pod.name, 0, uid=pod.uid)
         for pod in pods:
             self._deleted.pop(pod.uid, None)
 
