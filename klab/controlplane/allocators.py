@@ -32,7 +32,7 @@ class ServiceAllocator:
 
     def __init__(self, cidrs: Iterable[Network], node_ports: range) -> None:
         """Allocate from one CIDR for each address family, the first of them being the default, and from the ports of a range."""
-        self._cidrs = {IPV4 if cidr.version == 4 else IPV6: cidr for cidr in cidrs}  # noqa: PLR2004 (the address family)
+        self._cidrs = {_family(str(cidr)): cidr for cidr in cidrs}
         self._node_ports = node_ports
         self._addresses: dict[str, str] = {}
         self._ports: dict[int, str] = {}
@@ -123,7 +123,7 @@ class ServiceAllocator:
             )
 
     def _choose_address(self, owner: str, cidr: Network) -> str:
-        size = cidr.num_addresses - (2 if cidr.version == 4 else 1)  # noqa: PLR2004 (the address family)
+        size = cidr.num_addresses - (1 if isinstance(cidr, ipaddress.IPv6Network) else 2)
         band = 0 if cidr.num_addresses <= 16 else min(max(16, cidr.num_addresses // 16), 256)  # noqa: PLR2004 (calculateRangeOffset)
         for offset in _candidates(owner, band, size):
             address = str(cidr[offset + 1])

@@ -16,7 +16,8 @@ from klab.kernel.netlink import NetlinkRefusedError
 from klab.kernel.nftexpressions import UnknownFormError
 from klab.kernel.nftmessages import NftSocket, encode
 from klab.linux.diff import Operation
-from klab.linux.nft import NftChain, parse_table, render_cleanup, render_transaction
+from klab.linux.nft import NftChain, render_cleanup, render_transaction
+from klab.linux.nft_listing import parse_table
 from klab.linux.objects import KernelObject
 from klab.linux.steps import objects
 

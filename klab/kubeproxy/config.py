@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 Mode = Literal["iptables", "ipvs", "nftables"]
 MODES: tuple[str, ...] = get_args(Mode)
+_IPV6 = 6
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh")
 
 
@@ -42,6 +43,11 @@ class ProxyConfig:
     strict_arp: bool = False
 
     @property
+    def ipv6(self) -> bool:
+        """Tell whether this is the IPv6 half."""
+        return self.family == _IPV6
+
+    @property
     def mark(self) -> int:
         """Give the packet mark that asks for masquerading: 0x4000."""
         return 1 << self.masquerade_bit
@@ -49,25 +55,25 @@ class ProxyConfig:
     @property
     def loopback(self) -> str:
         """Give the family's loopback range as iptables prints it."""
-        return "127.0.0.0/8" if self.family == 4 else "::1/128"  # noqa: PLR2004 (the address family)
+        return "::1/128" if self.ipv6 else "127.0.0.0/8"
 
     def own(self, address: str) -> bool:
         """Tell whether an address or CIDR is of this family."""
-        return (":" in address) == (self.family == 6)  # noqa: PLR2004 (the address family)
+        return (":" in address) == self.ipv6
 
     def node_port_ips(self, node: ProxyNode) -> tuple[str, ...] | None:
         """Give the node's addresses that node ports are open on, None where that is all of them (proxyutil.NodePortAddresses)."""
         cidrs = [ipaddress.ip_network(cidr, strict=False) for cidr in self.node_port_addresses if self.own(cidr)]
         if not cidrs or any(cidr.prefixlen == 0 for cidr in cidrs):
             return None
-        loopback = ("127.0.0.1",) if self.family == 4 and self.localhost_node_ports else ()  # noqa: PLR2004 (the address family)
+        loopback = ("127.0.0.1",) if self.localhost_node_ports and not self.ipv6 else ()
         candidates = (*node.addresses, *loopback)
         return tuple(address for address in candidates if self.own(address) and any(ipaddress.ip_address(address) in cidr for cidr in cidrs))
 
     @property
     def opens_localhost(self) -> bool:
         """Tell whether node ports are to answer on 127.0.0.1 (iptables mode, IPv4): asked for, and not excluded by the addresses."""
-        if not self.localhost_node_ports or self.family != 4:  # noqa: PLR2004 (the address family)
+        if not self.localhost_node_ports or self.ipv6:
             return False
         cidrs = [ipaddress.IPv4Network(cidr, strict=False) for cidr in self.node_port_addresses if self.own(cidr)]
         return not cidrs or any(cidr.network_address.is_loopback or ipaddress.IPv4Address("127.0.0.0") in cidr for cidr in cidrs)

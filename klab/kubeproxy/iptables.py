@@ -179,7 +179,7 @@ class _Port:
         if self.usable.anywhere:
             text, target = f"{info.name} has no local endpoints", "DROP"
         else:
-            port_unreachable = "icmp-port-unreachable" if self.config.family == 4 else "icmp6-port-unreachable"  # noqa: PLR2004 (the address family)
+            port_unreachable = "icmp6-port-unreachable" if self.config.ipv6 else "icmp-port-unreachable"
             text, target = f"{info.name} has no endpoints", f"REJECT --reject-with {port_unreachable}"
         if not self.usable.internal:
             yield self._rule("filter", SERVICES, f"{self._to(info.cluster_ip, text)} -j {target}")
@@ -237,7 +237,7 @@ class _Port:
 
     @property
     def _mask(self) -> str:
-        mask = "255.255.255.255" if self.config.family == 4 else ":".join(["ffff"] * 8)  # noqa: PLR2004 (the address family)
+        mask = ":".join(["ffff"] * 8) if self.config.ipv6 else "255.255.255.255"
         return f"--mask {mask} --rsource"
 
     def _endpoint(self, endpoint: PortEndpoint) -> Iterator[str]:

@@ -67,13 +67,13 @@ def plan_base(node: ProxyNode, config: ProxyConfig) -> Iterator[KernelObject]:
 
 def _set(name: str, config: ProxyConfig) -> str:
     """Name a set; those of IPv6 are called KUBE-6-..."""
-    return name if config.family == 4 else name.replace("KUBE-", "KUBE-6-", 1)  # noqa: PLR2004 (the address family)
+    return name.replace("KUBE-", "KUBE-6-", 1) if config.ipv6 else name
 
 
 def _options(kind: str, config: ProxyConfig) -> str:
     if kind == "bitmap:port":
         return "range 0-65535"
-    return f"family {'inet' if config.family == 4 else 'inet6'} hashsize 1024 maxelem 65536"  # noqa: PLR2004 (the address family)
+    return f"family {'inet6' if config.ipv6 else 'inet'} hashsize 1024 maxelem 65536"
 
 
 class _Match:
@@ -139,7 +139,7 @@ def _external_accepts(match: str) -> tuple[str, str]:
 def _filter_chains(config: ProxyConfig) -> dict[str, tuple[str, ...]]:
     """Give the chains of the filter table, those that are jumped to first."""
     match = _Match(config)
-    unreachable = "icmp-port-unreachable" if config.family == 4 else "icmp6-port-unreachable"  # noqa: PLR2004 (the address family)
+    unreachable = "icmp6-port-unreachable" if config.ipv6 else "icmp-port-unreachable"
     known = (ipsets.LOAD_BALANCER, ipsets.CLUSTER_IP, ipsets.EXTERNAL_IP, ipsets.EXTERNAL_IP_LOCAL)
     return {
         "KUBE-FORWARD": forward_rules(config),

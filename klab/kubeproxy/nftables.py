@@ -43,7 +43,7 @@ class _Family:
 
     def __init__(self, node: ProxyNode, config: ProxyConfig, why: str) -> None:
         self.netns, self.why = node.netns, why
-        self.ip, self.address = ("ip", "ipv4_addr") if config.family == 4 else ("ip6", "ipv6_addr")  # noqa: PLR2004 (the address family)
+        self.ip, self.address = ("ip6", "ipv6_addr") if config.ipv6 else ("ip", "ipv4_addr")
 
     def chain(self, name: str, *rules: str, hook: str = "", comment: str = "") -> NftChain:
         return NftChain(netns=self.netns, why=self.why, family=self.ip, table=TABLE, name=name, rules=rules, hook=hook, comment=comment)

@@ -16,6 +16,7 @@ from klab.linux.steps import objects
 
 BUILTIN_CHAINS = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 
+_IPV6 = 6
 _PLAIN_COMMENT = re.compile(r"[-_0-9A-Za-z]+")
 
 
@@ -33,7 +34,7 @@ class _IptablesObject(KernelObject):
     @property
     def place(self) -> tuple[str, str]:
         """Say in the words of a key which table of which family is meant; IPv4 is plain."""
-        return (self.netns, self.table if self.family == 4 else f"{self.table}6")  # noqa: PLR2004 (the address family)
+        return (self.netns, f"{self.table}6" if self.family == _IPV6 else self.table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ class Rule(_IptablesObject):
 
 def program(family: int) -> str:
     """Name the program for an address family."""
-    return "iptables" if family == 4 else "ip6tables"  # noqa: PLR2004 (the address family)
+    return "ip6tables" if family == _IPV6 else "iptables"
 
 
 def comment(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from klab.linux import ipset, iptables, nft
+from klab.linux import ipset, iptables, nft, nft_listing
 from klab.linux.diff import Operation
 from klab.linux.iptables import Chain, Rule, SharedChain
 from klab.linux.nft import NftChain, NftElement, NftSet, NftTable
@@ -149,7 +149,7 @@ def test_a_listed_table_is_read_back() -> None:
 }
 """
     common = {"netns": "n", "table": "t"}
-    assert list(nft.parse_table(text, "n")) == [
+    assert list(nft_listing.parse_table(text, "n")) == [
         NftTable(**common, comment="rules for me"),
         NftSet(**common, name="s", type="ipv4_addr", flags="dynamic,timeout", timeout=93784),
         NftSet(**common, name="m", type="ipv4_addr . inet_proto . inet_service : verdict", comment="a map"),
