@@ -66,8 +66,8 @@ def plan_base(node: ProxyNode, config: ProxyConfig) -> Iterator[KernelObject]:
 
 
 def _set(name: str, config: ProxyConfig) -> str:
-    """Name a set; those of IPv6 are called KUBE-6-..."""
-    return name.replace("KUBE-", "KUBE-6-", 1) if config.ipv6 else name
+    """Name a set; those of IPv6 are called KUBE-6-..., cut to what a set's name may be long."""
+    return name.replace("KUBE-", "KUBE-6-", 1)[:31] if config.ipv6 else name
 
 
 def _options(kind: str, config: ProxyConfig) -> str:

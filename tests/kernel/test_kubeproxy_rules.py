@@ -25,7 +25,7 @@ from klab.linux.objects import KernelObject, Key
 
 pytestmark = pytest.mark.root
 
-NODE = ProxyNode(name="node1", netns="node1", ip="172.18.0.2", addresses=("172.18.0.2",))
+NODE = ProxyNode(name="node1", netns="node1", ip="172.18.0.2", addresses=("172.18.0.2", "fd00:172::2"))
 PORTS = [
     {"name": "http", "port": 80, "nodePort": 30080},
     {"name": "dns", "port": 53, "protocol": "UDP", "nodePort": 30053},
@@ -33,15 +33,19 @@ PORTS = [
     {"name": "idle", "port": 81, "nodePort": 30081},
 ]
 ENDPOINTS = [{"addresses": [f"10.244.{node}.{number}"], "nodeName": f"node{node}"} for node in (1, 2) for number in (2, 3, 4)]
-SLICE = EndpointSlice.of(
-    {"ports": [{"name": p["name"], "protocol": p.get("protocol", "TCP"), "port": 8080} for p in PORTS[:3]], "endpoints": ENDPOINTS}
-)
+NUMBERED = [{"name": port["name"], "protocol": port.get("protocol", "TCP"), "port": 8080} for port in PORTS[:3]]
+SLICE = EndpointSlice.of({"ports": NUMBERED, "endpoints": ENDPOINTS})
+ENDPOINTS6 = [{**item, "addresses": [f"fd00:244::{number}"]} for number, item in enumerate(ENDPOINTS, 2)]
+SLICE6 = EndpointSlice.of({"addressType": "IPv6", "ports": NUMBERED, "endpoints": ENDPOINTS6})
 KINDS = {
     "plain": {"type": "ClusterIP"},
-    "local": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 30999, "externalIPs": ["192.0.2.7"]},
+    "local": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 30999, "externalIPs": ["192.0.2.7", "2001:db8::7"]},
     "sticky": {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 93784}}},
-    "ranged": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["203.0.113.0/24", "203.0.114.0/25", "198.51.100.1/32", "172.18.0.0/16"]},
-    "open": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["0.0.0.0/0"]},
+    "ranged": {
+        "type": "LoadBalancer",
+        "loadBalancerSourceRanges": ["203.0.113.0/24", "203.0.114.0/25", "198.51.100.1/32", "172.18.0.0/16", "2001:db8:1::/48"],
+    },
+    "open": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["0.0.0.0/0", "::/0"]},
     "inside": {"internalTrafficPolicy": "Local"},
 }
 CONFIGS = {
@@ -53,6 +57,7 @@ CONFIGS = {
         "masquerade_bit": 10,
     },
     "closed": {"localhost_node_ports": False},
+    "ipv6": {"family": 6, "cluster_cidr": "fd00:244::/56", "service_cidrs": ("fd00:96::/112",)},
 }
 
 
@@ -71,16 +76,16 @@ def services(number: int = 0) -> list[Service]:
     listed = []
     for position, (name, spec) in enumerate(KINDS.items(), 10 + number):
         ports = [{**port, "nodePort": port["nodePort"] + position} for port in PORTS]
-        status = {"loadBalancer": {"ingress": [{"ip": f"198.51.100.{position}"}]}}
-        whole = {"clusterIP": f"10.96.0.{position}", "ports": ports, **spec}
+        status = {"loadBalancer": {"ingress": [{"ip": f"198.51.100.{position}"}, {"ip": f"2001:db8:2::{position}"}]}}
+        whole = {"clusterIPs": [f"10.96.0.{position}", f"fd00:96::{position}"], "ports": ports, **spec}
         listed.append(Service.of({"metadata": {"name": name, "namespace": "default"}, "spec": whole, "status": status}))
     return listed
 
 
-def planned(config: ProxyConfig, listed: Sequence[Service], slices: Sequence[EndpointSlice] = (SLICE,)) -> dict[Key, KernelObject]:
+def planned(config: ProxyConfig, listed: Sequence[Service], slices: Sequence[EndpointSlice] = (SLICE, SLICE6)) -> dict[Key, KernelObject]:
     objects = list(plan_base(NODE, config))
     for service in listed:
-        objects += plan_service(service, port_endpoints(slices), NODE, config)
+        objects += plan_service(service, port_endpoints(slices, "IPv6" if config.ipv6 else "IPv4"), config=config, node=NODE)
     return {item.key: item for item in objects if isinstance(item, rules.TYPES)}
 
 
@@ -89,14 +94,19 @@ def difference(have: dict[Key, KernelObject], want: dict[Key, KernelObject]) -> 
     return steps + [Operation("change" if key in have else "create", item) for key, item in want.items() if have.get(key) != item]
 
 
+def observed(kinds: Sequence[type[KernelObject]], config: ProxyConfig) -> list[KernelObject]:
+    return [*rules.observe("node1", kinds), *(iptables.observe("node1", 6) if config.ipv6 else ())]
+
+
 def check_what_stands(inside: Callable[[Callable[[], Any]], Any], config: ProxyConfig) -> None:
     """Bring up all services, change their endpoints and addresses, take them away: each time exactly what was planned stands."""
     fewer = EndpointSlice.of({"ports": [{"name": "http", "protocol": "TCP", "port": 8081}], "endpoints": ENDPOINTS[2:4]})
+    fewer6 = EndpointSlice.of({"addressType": "IPv6", "ports": [{"name": "http", "protocol": "TCP", "port": 8081}], "endpoints": ENDPOINTS6[2:4]})
     steps: list[dict[Key, KernelObject]] = [
         {},
         planned(config, ()),
         planned(config, services()),
-        planned(config, services(), (fewer,)),
+        planned(config, services(), (fewer, fewer6)),
         planned(config, services(20)),
         planned(config, services(20)[3:]),
         planned(config, ()),
@@ -104,7 +114,7 @@ def check_what_stands(inside: Callable[[Callable[[], Any]], Any], config: ProxyC
     for before, after in pairwise(steps):
         inside(lambda before=before, after=after: rules.apply(difference(before, after)))
         kinds = tuple({type(item) for item in after.values()})
-        seen = {item.key: item for item in inside(lambda kinds=kinds: list(rules.observe("node1", kinds)))}
+        seen = {item.key: item for item in inside(lambda kinds=kinds: observed(kinds, config))}
         assert {key: seen.get(key) for key in after} == after
         assert not [key for key in before.keys() - after.keys() if key in seen]
 
