@@ -20,7 +20,7 @@ from klab.kernel.cni import Plugins
 from klab.kernel.netlink import Message, NetlinkRefusedError, RouteSocket
 from klab.linux.cni import CniAttachment
 from klab.linux.diff import Operation, in_order
-from klab.linux.objects import Address, Fdb, Ipip, Link, Neighbour, Netns, Qualify, Route, Sysctl, Veth, Vxlan
+from klab.linux.objects import Address, Bridge, Fdb, Ipip, Link, Neighbour, Netns, Qualify, Route, Sysctl, Veth, Vxlan
 
 _ABSENT = frozenset({errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL})
 
@@ -48,6 +48,7 @@ class Applier:
             for step in listed
             if not (step.verb == "delete" and step.object.netns in dying and not isinstance(step.object, Netns | CniAttachment))
         ]
+        lasting = self._without_vanished(lasting)
         steps = [step for step in lasting if not isinstance(step.object, rules.TYPES)]
         try:
             for (removing, _rank), stage in groupby(in_order(steps), key=lambda step: (step.verb == "delete", step.object.rank)):
@@ -68,14 +69,26 @@ class Applier:
             else:
                 self._make(names)
         elif isinstance(first, Sysctl):
-            self._in_each(stage, _write_sysctls, netns.each)
+            self._in_each(stage, self._write_sysctls, netns.each)
         elif isinstance(first, CniAttachment):
             self._plugins.apply(stage)
         else:
             self._open(stage)
             self._send(stage, self._removal if removing else self._messages, fine=_ABSENT if removing else frozenset())
-            if isinstance(first, Veth) and not removing:
-                self._send(stage, self._second_end)
+            if not removing:
+                self._send(stage, self._finish)
+
+    def _without_vanished(self, steps: Sequence[Operation]) -> list[Operation]:
+        """Leave out what is to be removed where the namespace is gone with it; KernelError where something is to be made in one that is not there."""
+        made = {step.object.netns for step in steps if isinstance(step.object, Netns)}
+        gone = {name for name in {place for step in steps for place in _places(step)} - made if not netns.exists(self._path(name))}
+        for step in steps:
+            if step.verb != "delete" and (missing := gone & _places(step)):
+                raise self._refused(step, errno.ENOENT, f"there is no network namespace {', '.join(map(self._qualify, sorted(missing)))}")
+        return [step for step in steps if step.object.netns not in gone or isinstance(step.object, CniAttachment)]
+
+    def _refused(self, step: Operation, code: int, reason: str) -> KernelError:
+        return KernelError("; ".join(step.lines(self._qualify)), code, reason)
 
     def _path(self, name: str) -> Path:
         return self._directory / name
@@ -87,7 +100,7 @@ class Applier:
             raise KernelError(f"ip netns add {self._qualify(Path(error.filename or '').name)}", error.errno or 0, str(error)) from error
 
     def _open(self, stage: Sequence[Operation]) -> None:
-        names = {step.object.netns for step in stage} | {step.object.peer_netns for step in stage if isinstance(step.object, Veth)}
+        names = {place for step in stage for place in _places(step)}
         missing = sorted(name for name in names - self._sockets.keys() if netns.exists(self._path(name)))
         opened = netns.each([self._path(name) for name in missing], lambda _path: RouteSocket())
         self._sockets.update(zip(missing, opened, strict=True))
@@ -95,6 +108,15 @@ class Applier:
     def _in_each(self, stage: Sequence[Operation], work: Executor, visit: Callable[[Iterable[Path], Callable[[Path], None]], object]) -> None:
         by_path = {self._path(name): list(steps) for name, steps in groupby(sorted(stage, key=_netns_of), key=_netns_of)}
         visit(by_path, lambda path: work(by_path[path]))
+
+    def _write_sysctls(self, stage: Sequence[Operation]) -> None:
+        """Write settings of the calling thread's network namespace."""
+        for step in stage:
+            if isinstance(step.object, Sysctl) and step.verb != "delete":
+                try:
+                    Path("/proc/sys", step.object.name).write_text(step.object.value)
+                except OSError as error:
+                    raise self._refused(step, error.errno or 0, error.strerror or "") from error
 
     def _send(
         self, stage: Sequence[Operation], encode: Callable[[Operation, ExitStack], Iterator[Placed]], fine: frozenset[int] = frozenset()
@@ -109,8 +131,7 @@ class Applier:
                 try:
                     self._sockets[place].send([message for _step, message in pairs], fine)
                 except NetlinkRefusedError as error:
-                    refused = "; ".join(pairs[error.index][0].lines(self._qualify))
-                    raise KernelError(refused, error.errno or 0, error.strerror or "") from error
+                    raise self._refused(pairs[error.index][0], error.errno or 0, error.strerror or "") from error
 
     def _index(self, place: str, name: str) -> int:
         """Give the index of a link, 0 where there is none."""
@@ -123,8 +144,6 @@ class Applier:
 
     def _removal(self, step: Operation, _descriptors: ExitStack) -> Iterator[Placed]:
         item, place = step.object, step.object.netns
-        if place not in self._sockets:
-            return
         index = self._index(place, item.device)
         match item:
             case Ipip():
@@ -167,15 +186,18 @@ class Applier:
         elif isinstance(item, Vxlan):
             data = rtnl.vxlan_data(vni=item.vni, local=item.local, below=self._index(item.netns, item.device_below), port=item.port)
         master = self._index(item.netns, item.master)
-        return rtnl.new_link(item.kind, item.name, mtu=item.mtu, mac=item.mac, master=master, up=item.up, data=data)
+        mtu = 0 if isinstance(item, Bridge) else item.mtu
+        return rtnl.new_link(item.kind, item.name, mtu=mtu, mac=item.mac, master=master, up=item.up, data=data)
 
     def _changes(self, item: Link) -> Iterator[Placed]:
         master = None if isinstance(item, Ipip) else self._index(item.netns, item.master)
         yield item.netns, rtnl.set_link(self._index(item.netns, item.name), up=item.up, mtu=item.mtu, mac=item.mac, master=master)
 
-    def _second_end(self, step: Operation, _descriptors: ExitStack) -> Iterator[Placed]:
-        """Say what can be said only of a whole pair: the far end comes up, the near one is a hairpin port."""
+    def _finish(self, step: Operation, _descriptors: ExitStack) -> Iterator[Placed]:
+        """Say what can be said only of a link that is there: a bridge keeps this MTU, a pair's far end comes up, its near one is a hairpin port."""
         item = step.object
+        if isinstance(item, Bridge) and item.mtu:
+            yield item.netns, rtnl.set_link(self._index(item.netns, item.name), mtu=item.mtu)
         if isinstance(item, Veth):
             mtu = item.mtu if step.verb == "change" else 0
             yield item.peer_netns, rtnl.set_link(self._index(item.peer_netns, item.peer), up=True, mtu=mtu)
@@ -187,15 +209,11 @@ def _netns_of(step: Operation) -> str:
     return step.object.netns
 
 
+def _places(step: Operation) -> set[str]:
+    """Name the namespaces that a step needs; to remove a pair one of its ends is enough."""
+    item = step.object
+    return {item.netns, item.peer_netns} if isinstance(item, Veth) and step.verb != "delete" else {item.netns}
+
+
 def _route(pack: Callable[..., Message], item: Route, index: int) -> Message:
     return pack(dst=item.dst, via=item.via, index=index, proto=item.proto, scope=item.scope, onlink=item.onlink, kind=item.type, src=item.src)
-
-
-def _write_sysctls(stage: Sequence[Operation]) -> None:
-    """Write settings of the calling thread's network namespace."""
-    for step in stage:
-        if isinstance(step.object, Sysctl) and step.verb != "delete":
-            try:
-                Path("/proc/sys", step.object.name).write_text(step.object.value)
-            except OSError as error:
-                raise KernelError(f"sysctl -w {step.object.name}={step.object.value}", error.errno or 0, error.strerror or "") from error

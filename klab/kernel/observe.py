@@ -24,17 +24,21 @@ def observe(namespaces: dict[str, Path], desired: Iterable[KernelObject] = ()) -
     living = {path: name for name, path in namespaces.items() if netns.exists(path)}
     asked: dict[str, list[Sysctl]] = {}
     ruled: dict[str, set[type[KernelObject]]] = {}
+    families: dict[str, set[int]] = {}
     for item in desired:
         if isinstance(item, Sysctl):
             asked.setdefault(item.netns, []).append(item)
         elif isinstance(item, rules.TYPES):
             ruled.setdefault(item.netns, set()).add(type(item))
+            if isinstance(item, rules.IPTABLES):
+                families.setdefault(item.netns, set()).add(item.family)
 
     def visit(path: Path) -> list[KernelObject]:
         name = living[path]
         opened = RouteSocket()
         try:
-            return [Netns(netns=name), *_visible(opened, name), *_settings(asked.get(name, ())), *rules.observe(name, tuple(ruled.get(name, ())))]
+            found = rules.observe(name, tuple(ruled.get(name, ())), families.get(name, ()))
+            return [Netns(netns=name), *_visible(opened, name), *_settings(asked.get(name, ())), *found]
         finally:
             opened.close()
 

@@ -5,7 +5,8 @@ An ipset has to stand before a rule that matches it, and no rule may match one t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from klab.kernel import ipset, iptables, ipvs, nft
 from klab.linux.diff import Operation
@@ -16,6 +17,7 @@ from klab.linux.nft import NftChain, NftElement, NftSet, NftTable
 from klab.linux.objects import KernelObject
 
 IPSET, IPTABLES, IPVS, NFT = (IpSet, IpSetEntry), (Chain, SharedChain, Rule), (VirtualServer, RealServer), (NftTable, NftSet, NftChain, NftElement)
+Reader = Callable[[str], Iterator[KernelObject]]
 TYPES: tuple[type[KernelObject], ...] = (*IPSET, *IPTABLES, *IPVS, *NFT)
 """The classes of values that `apply` carries out."""
 
@@ -33,8 +35,10 @@ def apply(operations: Sequence[Operation]) -> None:
     ipset.remove(sets)
 
 
-def observe(name: str, kinds: Sequence[type[KernelObject]] = TYPES) -> Iterator[KernelObject]:
-    """Read what of the given classes stands in the calling thread's namespace, whose short name is `name`."""
-    for classes, reader in ((IPSET, ipset.observe), (IPTABLES, iptables.observe), (IPVS, ipvs.observe), (NFT, nft.observe)):
+def observe(name: str, kinds: Sequence[type[KernelObject]] = TYPES, families: Iterable[int] = (4,)) -> Iterator[KernelObject]:
+    """Read what of the given classes stands in the calling thread's namespace, whose short name is `name`; of iptables these address families."""
+    readers: list[tuple[tuple[type[KernelObject], ...], Reader]] = [(IPSET, ipset.observe), (IPVS, ipvs.observe), (NFT, nft.observe)]
+    readers += [(IPTABLES, partial(iptables.observe, family=family)) for family in families]
+    for classes, reader in readers:
         if set(classes) & set(kinds):
             yield from reader(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from klab.linux.objects import KernelObject, Key, Link, Netns, Qualify, Route, Veth
+from klab.linux.objects import Address, KernelObject, Key, Link, Netns, Qualify, Route, Veth
 
 Verb = Literal["create", "change", "delete"]
 _LIVE_ATTRIBUTES = frozenset({"mtu", "mac", "master", "hairpin", "up"})
@@ -29,8 +29,8 @@ class Operation:
         """Give the commands that a person would type for it."""
         if self.verb == "delete":
             return self.object.delete(q)
-        if self.verb == "change" and isinstance(self.object, Link):
-            return self.object.settings(q)
+        if self.verb == "change" and self.before is not None:
+            return self.object.change(q, self.before)
         return self.object.create(q)
 
 
@@ -49,7 +49,7 @@ def diff(desired: Iterable[KernelObject], observed: Mapping[Key, KernelObject], 
         again = ("Link", item.netns, item.device) in remade or ("Netns", item.netns) in remade
         if standing == item and not again and not (isinstance(item, Link) and ("Link", item.netns, item.master) in remade):
             continue
-        if isinstance(standing, Link) and isinstance(item, Link) and not _same_device(item, standing, observed):
+        if standing and standing != item and not _can_become(item, standing, observed):
             operations.append(Operation("delete", standing))
             standing = None
         if standing is None or again:
@@ -69,12 +69,17 @@ def in_order(operations: Iterable[Operation]) -> list[Operation]:
 
 
 def order(item: KernelObject) -> tuple[int, int, int]:
-    """Sort namespaces before links before addresses before routes, and a route to a gateway before one through it."""
-    return (item.rank, int(isinstance(item, Route) and bool(item.via)), int(getattr(item, "order", 0)))
+    """Sort namespaces before links before addresses before routes, a route to a gateway before one through it.
+
+    Rules go from the middle of their chain outwards: what is put at its head last stands first.
+    """
+    return (item.rank, int(isinstance(item, Route) and bool(item.via)), abs(getattr(item, "order", 0)))
 
 
-def _same_device(want: Link, have: Link, observed: Mapping[Key, KernelObject]) -> bool:
-    """Say whether `have` can become `want` without being made again."""
+def _can_become(want: KernelObject, have: KernelObject, observed: Mapping[Key, KernelObject]) -> bool:
+    """Say whether `have` can become `want` without being made again: the same device can, an address can not."""
+    if not isinstance(want, Link):
+        return not isinstance(want, Address)
     if type(want) is not type(have):
         return False
     if isinstance(want, Veth):

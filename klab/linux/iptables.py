@@ -55,6 +55,11 @@ class Chain(_IptablesObject):
         head = self.head(q)
         return (f"{head} -N {self.name}", *(f"{head} -A {self.name} {rule}" for rule in self.rules))
 
+    def change(self, q: Qualify, before: KernelObject) -> tuple[str, ...]:  # noqa: ARG002 (links need it)
+        """Fill it anew."""
+        head = self.head(q)
+        return (f"{head} -F {self.name}", *(f"{head} -A {self.name} {rule}" for rule in self.rules))
+
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Empty the chain and remove it."""
         head = self.head(q)

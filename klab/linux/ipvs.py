@@ -43,9 +43,16 @@ class VirtualServer(_IpvsObject):
 
     def create(self, q: Qualify) -> tuple[str, ...]:
         """Add it."""
-        more = f" -p {self.persistence}" if self.persistence else ""
-        more += " -b mh-port" if self.hash_ports else ""
-        return (f"{self.words(q, '-A')} -s {self.scheduler}{more}",)
+        return (f"{self.words(q, '-A')} {self.options}",)
+
+    def change(self, q: Qualify, before: KernelObject) -> tuple[str, ...]:  # noqa: ARG002 (links need it)
+        """Edit it."""
+        return (f"{self.words(q, '-E')} {self.options}",)
+
+    @property
+    def options(self) -> str:
+        """Give the end of a command line."""
+        return f"-s {self.scheduler}{f' -p {self.persistence}' if self.persistence else ''}{' -b mh-port' if self.hash_ports else ''}"
 
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Take it out with its real servers."""
@@ -74,6 +81,10 @@ class RealServer(_IpvsObject):
     def create(self, q: Qualify) -> tuple[str, ...]:
         """Add it."""
         return (f"{self.words(q, '-a')} -r {joined(self.real_address, self.real_port)} -m -w {self.weight}",)
+
+    def change(self, q: Qualify, before: KernelObject) -> tuple[str, ...]:  # noqa: ARG002 (links need it)
+        """Edit it."""
+        return (f"{self.words(q, '-e')} -r {joined(self.real_address, self.real_port)} -m -w {self.weight}",)
 
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Take it out."""

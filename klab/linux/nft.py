@@ -43,6 +43,14 @@ class _NftObject(KernelObject):
         """Add it."""
         return tuple(f"ip netns exec {q(self.netns)} nft '{line}'" for line in self.additions())
 
+    def change(self, q: Qualify, before: KernelObject) -> tuple[str, ...]:  # noqa: ARG002 (links need it)
+        """Take out what was in it, and add it."""
+        return tuple(f"ip netns exec {q(self.netns)} nft '{line}'" for line in (*self.clearing(), *self.additions()))
+
+    def clearing(self) -> tuple[str, ...]:
+        """Give the commands that make room for what a change adds."""
+        return ()
+
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Take it out."""
         return (f"ip netns exec {q(self.netns)} nft '{self.removal()}'",)
@@ -127,6 +135,10 @@ class NftChain(_NftObject):
         """Add the chain and its rules."""
         return (self.declaration(), *self.fill())
 
+    def clearing(self) -> tuple[str, ...]:
+        """Take out its rules."""
+        return (self.flush(),)
+
     def flush(self) -> str:
         """Take out its rules."""
         return f"flush chain {self.where} {self.name}"
@@ -155,6 +167,10 @@ class NftElement(_NftObject):
         """Add the element."""
         text = f'{self.element} comment "{self.comment}"' if self.comment else self.element
         return (f"add element {self.where} {self.set} {{ {f'{text} : {self.value}' if self.value else text} }}",)
+
+    def clearing(self) -> tuple[str, ...]:
+        """Take the element out: the kernel does not change what it leads to."""
+        return (self.removal(),)
 
     def removal(self) -> str:
         """Take the element out."""

@@ -11,6 +11,7 @@ Addresses are canonical strings as `ip` prints them: "10.20.9.1", "10.20.9.1/24"
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -41,6 +42,10 @@ class KernelObject:
         """Give the command lines that make it."""
         raise NotImplementedError
 
+    def change(self, q: Qualify, before: KernelObject) -> tuple[str, ...]:  # noqa: ARG002 (links need it)
+        """Give the command lines that make it of `before`, which has its key."""
+        return self.create(q)
+
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Give the command lines that remove it."""
         raise NotImplementedError
@@ -48,13 +53,15 @@ class KernelObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Netns(KernelObject):
-    """A network namespace with its loopback up."""
+    """A network namespace with its loopback up, whose links get no link-local addresses."""
 
     rank = 0
 
     def create(self, q: Qualify) -> tuple[str, ...]:
         """Make it and bring lo up, as every sandbox has it."""
-        return (f"ip netns add {q(self.netns)}", f"ip -n {q(self.netns)} link set lo up")
+        name = q(self.netns)
+        quiet = "net/ipv6/conf/default/addr_gen_mode=1"
+        return (f"ip netns add {name}", f"ip netns exec {name} sysctl -eqw {quiet}", f"ip -n {name} link set lo up")
 
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Remove it with everything in it."""
@@ -94,8 +101,19 @@ class Link(KernelObject):
         lines = [f"{ip} link add {self.name}{head} type {self.kind}{self.arguments(q)}"]
         return (*lines, *self.settings(q))
 
+    def change(self, q: Qualify, before: KernelObject) -> tuple[str, ...]:
+        """Set what differs."""
+        if not isinstance(before, Link):
+            return self.settings(q)
+        ip = f"ip -n {q(self.netns)} link set {self.name}"
+        lines = [f"{ip} mtu {self.mtu}"] if self.mtu and self.mtu != before.mtu else []
+        lines += [f"{ip} address {self.mac}"] if self.mac and self.mac != before.mac else []
+        lines += [f"bridge -n {q(self.netns)} link set dev {self.name} hairpin off"] if before.hairpin and not self.hairpin else []
+        lines += [f"{ip} nomaster"] if before.master and not self.master else []
+        return (*lines, *self.settings(q))
+
     def settings(self, q: Qualify) -> tuple[str, ...]:
-        """Give the commands for the attributes that may change during a link's life."""
+        """Give the commands for what cannot be said when a link is added."""
         ip = f"ip -n {q(self.netns)}"
         lines = []
         if self.master:
@@ -115,6 +133,13 @@ class Bridge(Link):
     """A Linux bridge (at most 1023 ports)."""
 
     rank = 1
+
+    def create(self, q: Qualify) -> tuple[str, ...]:
+        """Set the MTU by a command of its own: a bridge keeps that one, while one that it was made with follows its ports'."""
+        ip = f"ip -n {q(self.netns)} link"
+        mac = f" address {self.mac}" if self.mac else ""
+        mtu = [f"{ip} set {self.name} mtu {self.mtu}"] if self.mtu else []
+        return (f"{ip} add {self.name}{mac} type bridge", *mtu, *self.settings(q))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +200,11 @@ class Veth(Link):
         """Set this end, and the other up."""
         return (*Link.settings(self, q), f"ip -n {q(self.peer_netns)} link set {self.peer} up")
 
+    def change(self, q: Qualify, before: KernelObject) -> tuple[str, ...]:
+        """Let the other end have the MTU too."""
+        far = [f"ip -n {q(self.peer_netns)} link set {self.peer} mtu {self.mtu}"] if self.mtu else []
+        return (*far, *Link.change(self, q, before))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sysctl(KernelObject):
@@ -191,7 +221,7 @@ class Sysctl(KernelObject):
 
     def create(self, q: Qualify) -> tuple[str, ...]:
         """Write it."""
-        return (f"ip netns exec {q(self.netns)} sysctl -qw {self.name}={self.value}",)
+        return (f"ip netns exec {q(self.netns)} sysctl -qw {shlex.quote(f'{self.name}={self.value}')}",)
 
     def delete(self, q: Qualify) -> tuple[str, ...]:  # noqa: ARG002 (the others need it)
         """Leave it: a sysctl cannot be absent, and it goes with its link or namespace."""
@@ -218,9 +248,10 @@ class Address(KernelObject):
         return self.dev
 
     def create(self, q: Qualify) -> tuple[str, ...]:
-        """Add it."""
+        """Add it, an IPv4 one with its broadcast address, an IPv6 one without looking for a duplicate."""
         scope = "" if self.scope == "global" else f" scope {self.scope}"
-        return (f"ip -n {q(self.netns)} addr add {self.cidr} dev {self.dev}{scope}",)
+        more = " nodad" if ":" in self.cidr else "" if self.cidr.endswith(("/31", "/32")) else " brd +"
+        return (f"ip -n {q(self.netns)} addr add {self.cidr} dev {self.dev}{scope}{more}",)
 
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Remove it."""
