@@ -9,7 +9,6 @@ from typing import Literal, get_args
 Mode = Literal["iptables", "ipvs", "nftables"]
 MODES: tuple[str, ...] = get_args(Mode)
 _IPV6 = 6
-SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
