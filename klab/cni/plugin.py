@@ -65,6 +65,12 @@ def calc_conflist(network: PodNetwork, node: NodeNetwork) -> dict[str, Any]:
     return {**conflist, "plugins": [_localized(plugin, network, node) for plugin in conflist["plugins"]]}
 
 
+def calc_programs(network: PodNetwork) -> list[str]:
+    """Name the binaries that are called for a pod: each plugin, and the IPAM plugin that one hands the addresses over to."""
+    plugins = (network.cni_conf or _default(network))["plugins"]
+    return [*(plugin["type"] for plugin in plugins), *(plugin["ipam"]["type"] for plugin in plugins if (plugin.get("ipam") or {}).get("type"))]
+
+
 def _default(network: PodNetwork) -> Mapping[str, Any]:
     bridge = {
         "type": "bridge",

@@ -94,9 +94,7 @@ class Plugins:
 
     def _call(self, item: CniAttachment, command: str, place: int, previous: Mapping[str, Any] | None) -> str:
         name = item.plugins[place]
-        program = Path(item.directory, name)
-        if not program.exists():
-            raise MissingError(f"the CNI plugin {program} is not there: `apt-get install containernetworking-plugins`, or set spec.network.cniBin")
+        program = find(item.directory, name)
         path = self._netns / item.netns
         environment = {"PATH": os.environ.get("PATH", os.defpath), **item.environment(command, str(path) if path.exists() else "")}
         text = json.dumps(item.configuration(place, previous))
@@ -108,6 +106,14 @@ class Plugins:
         if done.returncode:
             raise KlabError(f"plugin type={name!r} failed ({command.lower()}): {_reason(done)}")
         return done.stdout
+
+
+def find(directory: str, name: str) -> Path:
+    """Give the path of a CNI plugin; MissingError with the command that installs the usual ones."""
+    program = Path(directory, name)
+    if not program.exists():
+        raise MissingError(f"the CNI plugin {program} is not there: `apt-get install containernetworking-plugins`, or set spec.network.cniBin")
+    return program
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:

@@ -11,7 +11,8 @@ from functools import cache
 from klab.errors import CommandFailedError, MissingError
 
 _SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin"
-_PACKAGES = {"nft": "nftables", "ipset": "ipset", "conntrack": "conntrack"}
+_PACKAGES = {"ip": "iproute2", "nft": "nftables"}
+"""Debian packages that are not called as their program."""
 _BUILT = {"coredns": "sudo tools/coredns.sh"}
 """Programs that no package has, and what builds and installs them."""
 

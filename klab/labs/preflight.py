@@ -7,10 +7,13 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from klab.api.lab import Ingress, Lab
+from klab.cluster.topology import Topology
+from klab.cni.plugin import calc_programs
 from klab.errors import MissingError
-from klab.kernel import features, iptables, ipvs, netns, program
+from klab.kernel import cni, features, iptables, ipvs, netns, program
 
-_TUNNELS = frozenset({"vxlan", "ipip"})
+_WAYS_OUT = {"vxlan": "plugin hostgw", "ipip": "plugin vxlan or hostgw"}
+"""Tunnels, each a kernel module of its own, and what to choose where there is none."""
 _BRIDGED = frozenset({"bridge", "hostgw", "vxlan", "plugin"})
 
 
@@ -24,10 +27,10 @@ def check_machine(lab: Lab, kinds: Collection[str] = ()) -> None:
 
 def _missing(lab: Lab, kinds: Collection[str]) -> Iterator[str]:
     plugin, proxy = lab.network.plugin, lab.services.proxy
-    if plugin in _TUNNELS and not features.has_link_kind(plugin):
+    if plugin in _WAYS_OUT and not features.has_link_kind(plugin):
         yield (
             f"spec.network.plugin {plugin} needs the kernel module {plugin}, which this kernel does not have: `sudo modprobe {plugin}` where it is "
-            "just not loaded, `vagrant up` for a machine that has everything, or another plugin"
+            f"just not loaded, `vagrant up` for a machine that has everything, or {_WAYS_OUT[plugin]}"
         )
     if plugin in _BRIDGED and not features.has_bridge_netfilter():
         yield "Services on a bridged pod network need the kernel module br_netfilter: `sudo modprobe br_netfilter`"
@@ -38,6 +41,10 @@ def _missing(lab: Lab, kinds: Collection[str]) -> Iterator[str]:
     yield from _told(iptables.variant)
     if proxy == "ipvs":
         yield from _told(lambda: netns.in_new(ipvs.check))
+    if plugin == "plugin":
+        network = Topology(lab).pod_network
+        for name in calc_programs(network):
+            yield from _told(partial(cni.find, network.cni_bin, name))
     for name in _programs(lab, kinds):
         yield from _told(partial(program.find, name))
 
