@@ -64,8 +64,8 @@ def diff(desired: Iterable[KernelObject], observed: Mapping[Key, KernelObject], 
 def in_order(operations: Iterable[Operation]) -> list[Operation]:
     """Put deletions first, from the top down; then creations and changes, from the bottom up."""
     listed = list(operations)
-    deletions = sorted((step for step in listed if step.verb == "delete"), key=lambda step: order(step.object), reverse=True)
-    return deletions + sorted((step for step in listed if step.verb != "delete"), key=lambda step: order(step.object))
+    deletions = sorted((step for step in listed if step.verb == "delete"), key=lambda step: order(step.object))
+    return deletions[::-1] + sorted((step for step in listed if step.verb != "delete"), key=lambda step: order(step.object))
 
 
 def order(item: KernelObject) -> tuple[int, int, int]:
