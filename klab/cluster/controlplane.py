@@ -18,7 +18,7 @@ from klab.cluster.ingress import Ingresses, make_ingress_controllers
 from klab.cluster.kubelets import Kubelets
 from klab.cluster.naming import cluster_dns, make_naming, node_resolver
 from klab.cluster.proxies import Proxies
-from klab.cluster.sandboxes import Sandboxes
+from klab.cluster.sandboxes import Sandboxes, sandbox_netns
 from klab.cluster.topology import node_owner, pod_owner
 from klab.cluster.wiring import Wiring
 from klab.controlplane.controllers.catalog import make_controllers
@@ -31,6 +31,7 @@ from klab.kernel import netns
 from klab.kernel.conntrack import flush_stale
 from klab.kernel.rundir import RunDir
 from klab.linux.diff import Operation
+from klab.linux.objects import Netns
 from klab.runtime.client import RuntimeClient
 from klab.runtime.launch import ensure_runtime
 from klab.runtime.protocol import ContainerStatus
@@ -89,6 +90,7 @@ class ControlPlane:
         self._proxies.dirty.clear()
         done = await self.wiring.repair(desired)
         await self._connect()
+        await self._renew(done)
         self._report_nodes()
         self._base_dirty = False
         self._dirty |= set(self._places.values())
@@ -98,7 +100,9 @@ class ControlPlane:
     async def repair(self) -> list[Operation]:
         """Rebuild what somebody took away; give what had to be done."""
         await self._idle.wait()
-        return await self.wiring.repair()
+        done = await self.wiring.repair()
+        await self._renew(done)
+        return done
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -135,6 +139,13 @@ class ControlPlane:
         self._naming.restart()
         await self._naming.sync()
         await self.kubelets.adopt(self._places)
+
+    async def _renew(self, done: Sequence[Operation]) -> None:
+        """Restart what runs in namespaces that had to be made anew."""
+        made = {step.object.netns for step in done if step.verb == "create" and isinstance(step.object, Netns)}
+        if made:
+            pods = [(obj, self._views.of(obj)) for obj in self.store.list(settle.PODS)]
+            await self.kubelets.renew((obj, pod) for obj, pod in pods if sandbox_netns(pod) in made)
 
     def _on_exit(self, status: ContainerStatus) -> None:
         self.kubelets.heard(status)

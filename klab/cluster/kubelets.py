@@ -223,6 +223,19 @@ class Kubelets:
             self.prober.spare(identity)
         await self._end(pod, ids, pod.termination_grace_period_seconds if grace is None else grace)
 
+    async def renew(self, pods: Iterable[tuple[Mapping[str, Any], Pod]]) -> None:
+        """End the containers of pods whose network namespace was made anew, which live on in one that is gone; what restarts lives in the new one."""
+        endings = []
+        for obj, pod in pods:
+            record = self.records.get(pod.uid)
+            running = [identity for identity, attempt in record.attempts.items() if attempt.running] if record else []
+            if record and running and record.stopping is None:
+                text = "Pod sandbox changed, it will be killed and re-created."
+                self.recorder.record(obj, "Normal", "SandboxChanged", text, "kubelet", pod.node_name)
+                record.stopping = asyncio.create_task(self._end(pod, running, pod.termination_grace_period_seconds))
+                endings.append(record.stopping)
+        await asyncio.gather(*endings)
+
     async def _end(self, pod: Pod, ids: Sequence[str], grace: float) -> None:
         """End containers and take note of how they did."""
         try:

@@ -106,14 +106,18 @@ class Sandboxes:
 def container_sandbox(rundir: RunDir, store: Store, pod: Pod, container: Container) -> Sandbox:
     """Say where a container's processes live."""
     directory = rundir.pods / pod.uid
-    netns = pod.node_name if pod.host_network else pod_netns(pod.namespace, pod.name)
     return Sandbox(
-        netns=str(rundir.netns_path(netns)),
+        netns=str(rundir.netns_path(sandbox_netns(pod))),
         hostname=(directory / "etc" / "hostname").read_text().strip(),
         root_dir=str(directory / "containers" / container.name),
         etc_dir=str(directory / "etc"),
         mounts=tuple(Mount(*bind) for bind in plan_mounts(container, container_volumes(rundir, store, pod)).binds) if container.volume_mounts else (),
     )
+
+
+def sandbox_netns(pod: Pod) -> str:
+    """Name the network namespace that a pod's containers live in."""
+    return pod.node_name if pod.host_network else pod_netns(pod.namespace, pod.name)
 
 
 def container_volumes(rundir: RunDir, store: Store, pod: Pod) -> dict[str, Volume]:

@@ -82,6 +82,7 @@ class Wiring:
         strays = [Netns(netns=name, why="nothing wants it") for name in self.rundir.namespaces() if name not in names]
         operations = diff(wanted, self._standing, strays)
         self._carry_out(operations)
+        self.rundir.ensure_links(names)
         self._standing = {item.key: item for item in wanted}
         return operations
 
