@@ -211,9 +211,9 @@ def test_who_answers(lab: tuple[Machine, str]) -> None:
     """Every cell of the table; all of those that are wrong are shown."""
     machine, mode = lab
     table = parse_table(TABLE) | parse_table(DIFFERENCES[mode])
-    questions: dict[str, dict[str, tuple[str, int, list[str]]]] = {}
+    questions: dict[str, dict[str, tuple[str, int, list[str], int]]] = {}
     for (source, service, asked), cell in table.items():
-        questions.setdefault(source, {})[f"{service} {asked}"] = (*address_of(service, asked), expected_answers(source, service, asked, cell))
+        questions.setdefault(source, {})[f"{service} {asked}"] = (*address_of(service, asked), expected_answers(source, service, asked, cell), 1)
 
     def ask_all(source: str) -> dict[str, list[str]]:
         place = f"node/{source}" if source in NODES else source
@@ -225,7 +225,7 @@ def test_who_answers(lab: tuple[Machine, str]) -> None:
     wrong = [
         f"{source} asks {name}: {told[source][name]}, not {expected}"
         for source, asked in questions.items()
-        for name, (_host, _port, expected) in asked.items()
+        for name, (_host, _port, expected, _least) in asked.items()
         if told[source][name] != expected
     ]
     assert not wrong, "\n" + "\n".join(wrong)
