@@ -199,7 +199,7 @@ def _candidates(seed: str, band: int, size: int) -> Iterable[int]:
 
 def _carry_over(spec: Object, old: Object) -> Object:
     """Keep what was allocated and is left out now, drop what the new type has no use for (patchAllocatedValues, dropTypeDependentFields)."""
-    spec, kinds = dict(spec), (old.get("type"), spec.get("type"))
+    spec, kinds = _without_unused(spec, old), (old.get("type"), spec.get("type"))
     if kinds[0] != EXTERNAL_NAME and kinds[1] == EXTERNAL_NAME:
         fields = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
         return {key: value for key, value in _without_node_ports(spec, old).items() if key not in fields or value != old.get(key)}
@@ -226,6 +226,20 @@ def _with_old_addresses(spec: Object, old: Object) -> Object:
     if spec.get("ipFamilyPolicy") == "SingleStack":
         return {**spec, "clusterIP": before[0], "clusterIPs": before[:1], "ipFamilies": (old.get("ipFamilies") or [])[:1]} if before else spec
     return spec if after or not before else {**spec, "clusterIP": before[0], "clusterIPs": before}
+
+
+def _without_unused(spec: Object, old: Object) -> Object:
+    """Drop what only the former type has a use for, unless it is asked for anew."""
+    unused = set()
+    if old.get("type") == LOAD_BALANCER and spec.get("type") != LOAD_BALANCER:
+        unused |= {"allocateLoadBalancerNodePorts", "loadBalancerClass"}
+    if _externally_accessible(old) and not _externally_accessible(spec):
+        unused.add("externalTrafficPolicy")
+    return {key: value for key, value in spec.items() if key not in unused or value != old.get(key)}
+
+
+def _externally_accessible(spec: Object) -> bool:
+    return spec.get("type") in _TYPES_WITH_NODE_PORT or (spec.get("type") != EXTERNAL_NAME and bool(spec.get("externalIPs")))
 
 
 def _without_node_ports(spec: Object, old: Object) -> Object:

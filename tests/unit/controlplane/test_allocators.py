@@ -193,6 +193,18 @@ def test_changes_of_type() -> None:
     assert given.admit(service(), alias)["spec"]["clusterIP"] != plain["spec"]["clusterIP"]
 
 
+def test_a_change_to_cluster_ip_drops_what_was_for_the_outside() -> None:
+    """Carried along it goes, as long as it is what it was; with external IPs the traffic policy keeps its meaning."""
+    given = allocator()
+    outside = {"externalTrafficPolicy": "Cluster", "allocateLoadBalancerNodePorts": True, "loadBalancerClass": "example.com/lb"}
+    first = given.admit(service(type="LoadBalancer", **outside))
+    given.settle(first)
+    plain = {**first["spec"], "type": "ClusterIP"}
+    assert not given.admit({**first, "spec": plain}, first)["spec"].keys() & outside.keys()
+    assert given.admit({**first, "spec": {**plain, "externalTrafficPolicy": "Local"}}, first)["spec"]["externalTrafficPolicy"] == "Local"
+    assert given.admit({**first, "spec": {**plain, "externalIPs": ["192.0.2.1"]}}, first)["spec"]["externalTrafficPolicy"] == "Cluster"
+
+
 def test_a_write_that_fails_can_be_undone() -> None:
     given = allocator()
     given.undo(given.admit(service(clusterIP="10.96.0.7")), None)
