@@ -210,9 +210,13 @@ def _netns_of(step: Operation) -> str:
 
 
 def _places(step: Operation) -> set[str]:
-    """Name the namespaces that a step needs; to remove a pair one of its ends is enough."""
-    item = step.object
-    return {item.netns, item.peer_netns} if isinstance(item, Veth) and step.verb != "delete" else {item.netns}
+    """Name the namespaces that a step works in; a pair can be removed from one of its ends."""
+    match step.object:
+        case Veth() as item if step.verb != "delete":
+            return {item.netns, item.peer_netns}
+        case CniAttachment() as item:
+            return {item.netns, item.node}
+    return {step.object.netns}
 
 
 def _route(pack: Callable[..., Message], item: Route, index: int) -> Message:

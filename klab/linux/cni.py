@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,14 +62,18 @@ class CniAttachment(KernelObject):
         }
 
     def create(self, q: Qualify) -> tuple[str, ...]:
-        """Call ADD of each plugin."""
-        return tuple(self._line(q, "ADD", place) for place in range(len(self.plugins)))
+        """Call ADD of each plugin, each with the result of the one before."""
+        *earlier, last = (self._line(q, "ADD", place) for place in range(len(self.plugins)))
+        return (*(f"result=$({line})" for line in earlier), last)
 
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Call DEL of each plugin, the last one first."""
         return tuple(self._line(q, "DEL", place) for place in reversed(range(len(self.plugins))))
 
     def _line(self, q: Qualify, command: str, place: int) -> str:
-        variables = " ".join(f"{name}='{value}'" for name, value in self.environment(command, f"/run/netns/{q(self.netns)}").items())
+        environment = self.environment(command, f"/run/netns/{q(self.netns)}")
+        variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
         text = json.dumps(self.configuration(place, None))
-        return f"echo '{text}' | {variables} ip netns exec {q(self.node)} {self.directory}/{self.plugins[place]}"
+        chained = command == "ADD" and place > 0
+        words = shlex.quote(f'{text[:-1]}, "prevResult": ') + '"$result"}' if chained else shlex.quote(text)
+        return f"echo {words} | {variables} ip netns exec {q(self.node)} {self.directory}/{self.plugins[place]}"

@@ -67,8 +67,7 @@ def plan_lab(rundir: RunDir, spec: Mapping[str, Any]) -> list[KernelObject]:
     assert not faults
     store, views = Store(None), PodViews()
     settle.seed(store, lab, [])
-    for kind, objects in (("v1/Pod", PODS), ("v1/Service", [SERVICE]), ("discovery.k8s.io/v1/EndpointSlice", [SLICE])):
-        version, _, kind = kind.rpartition("/")
+    for version, kind, objects in (("v1", "Pod", PODS), ("v1", "Service", [SERVICE]), ("discovery.k8s.io/v1", "EndpointSlice", [SLICE])):
         for obj in objects:
             store.create(resources.of(version, kind), default({"apiVersion": version, "kind": kind, **obj}))
     topology = settle.topology_of(store, lab, rundir)
