@@ -57,6 +57,7 @@ def plan_surroundings(underlay: Underlay) -> list[KernelObject]:
                 name=f"router{place or ''}",
                 peer_netns=names.ROUTER,
                 peer=f"eth{place}",
+                peer_mac=names.mac(f"router/eth{place}"),
                 mtu=underlay.mtu,
                 master=_bridge(place),
                 why=why,
@@ -73,7 +74,16 @@ def plan_wire(underlay: Underlay, wire: Wire) -> list[KernelObject]:
     device = underlay.interface
     return [
         Netns(netns=wire.node, why=why),
-        Veth(netns=names.FABRIC, name=port, peer_netns=wire.node, peer=device, mtu=underlay.mtu, master=_bridge(wire.subnet), why=why),
+        Veth(
+            netns=names.FABRIC,
+            name=port,
+            peer_netns=wire.node,
+            peer=device,
+            peer_mac=names.mac(f"{wire.node}/{device}"),
+            mtu=underlay.mtu,
+            master=_bridge(wire.subnet),
+            why=why,
+        ),
         Sysctl(netns=wire.node, name="net/ipv4/ip_forward", value="1", why=f"{why}: nodes route for their pods"),
         *_rp_filter_off(wire.node),
         Address(netns=wire.node, dev=device, cidr=f"{wire.address}/{wire.prefix}", why=why),

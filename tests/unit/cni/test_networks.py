@@ -9,6 +9,7 @@ import pytest
 from klab.cni.hostlocal import Pool, calc_gateway, calc_reserved
 from klab.cni.network import NodeNetwork, PodAttachment, PodNetwork, plan_node, plan_pod
 from klab.errors import KlabError
+from klab.linux import names
 from klab.linux.objects import Address, Bridge, Fdb, KernelObject, Neighbour, Route, Veth, Vxlan
 
 NODE1 = NodeNetwork("node1", "172.16.224.51", (ip_network("192.168.166.128/26"),), ("192.168.166.129",))
@@ -34,7 +35,7 @@ def find(planned: list[KernelObject], kind: type[KernelObject]) -> KernelObject:
 def test_hostgw_routes_over_the_other_node() -> None:
     planned = plan_node(network("hostgw"), NODE1, [NODE2])
     assert routes(planned, "node1") == ["192.168.104.0/26 via 172.16.224.52 dev ens192"]
-    assert Bridge(netns="node1", name="cbr0", mtu=1500) in planned
+    assert Bridge(netns="node1", name="cbr0", mtu=1500, mac=names.mac("node1/cbr0")) in planned
 
 
 def test_hostgw_has_no_next_hop_behind_a_router() -> None:
