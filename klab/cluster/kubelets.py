@@ -43,6 +43,7 @@ class PodRecord:
     reported: str = ""  # the pod's revision with the last report
     errors: dict[str, tuple[str, str]] = field(default_factory=dict)
     stopping: asyncio.Task[None] | None = None
+    grace: float = 0.0  # seconds that `stopping` leaves the containers
     alarm: asyncio.TimerHandle | None = None
 
 
@@ -151,8 +152,10 @@ class Kubelets:
         decision = decide(pod, attempts, now)
         if decision.start and not record.errors:
             self.touch(pod.uid)  # what was just started makes way for the next one
-        if decision.stop and record.stopping is None:
-            record.stopping = asyncio.create_task(self._stop(pod, obj, decision))
+        grace = float(obj["metadata"].get("deletionGracePeriodSeconds", pod.termination_grace_period_seconds))
+        if decision.stop and (record.stopping is None or grace < record.grace):  # whoever deletes a pod once more may have less patience
+            record.stopping = asyncio.create_task(self._stop(pod, obj, decision, grace))
+            record.grace = grace
         self._probe(pod, obj, record)
         if record.alarm:
             record.alarm.cancel()
@@ -213,15 +216,14 @@ class Kubelets:
             if obj["metadata"]["uid"] == _uid(container_id):
                 self.recorder.record(obj, "Warning", note.reason, note.message, "kubelet", obj["spec"]["nodeName"])
 
-    async def _stop(self, pod: Pod, obj: Mapping[str, Any], decision: Decision) -> None:
+    async def _stop(self, pod: Pod, obj: Mapping[str, Any], decision: Decision, grace: float) -> None:
         record = self.records[pod.uid]
-        grace = obj["metadata"].get("deletionGracePeriodSeconds")
         ids = [name for name, attempt in record.attempts.items() if attempt.running and attempt.container in decision.stop]
         for name in decision.stop:
             self.recorder.record(obj, "Normal", "Killing", f"Stopping container {name}", "kubelet", pod.node_name)
         for identity in ids:
             self.prober.spare(identity)
-        await self._end(pod, ids, pod.termination_grace_period_seconds if grace is None else grace)
+        await self._end(pod, ids, grace)
 
     async def renew(self, pods: Iterable[tuple[Mapping[str, Any], Pod]]) -> None:
         """End the containers of pods whose network namespace was made anew, which live on in one that is gone; what restarts lives in the new one."""
