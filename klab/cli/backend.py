@@ -161,6 +161,9 @@ class Api(Protocol):
     def apply(self, manifests: Sequence[Document], dry_run: bool = False) -> Sequence[tuple[str, dict[str, Any]]]:
         """Apply all manifests, or none if one is invalid; give for each "created", "configured" or "unchanged", and the object."""
 
+    def repair(self) -> Sequence[str]:
+        """Bring back what has gone from the kernel; give what had to be done, as commands."""
+
     def logs(self, namespace: str, pod: str, options: Mapping[str, Any]) -> Iterator[bytes]:
         """Give a container's log in pieces (container, follow, previous, tailLines, sinceSeconds, timestamps)."""
 

@@ -95,7 +95,7 @@ def _ensure_control_plane(rundir: RunDir, lab: Lab, objects: Sequence[Any]) -> S
         stored = settle.lab_of(open_snapshot(rundir))
         if stored != lab:
             raise ConflictError(f'lab "{lab.name}" is up with other settings ({_difference(stored, lab)}); `klab down {lab.name}` first')
-        return list(Client(rundir.api_socket).call("POST", "/klab/v1/repair")["lines"])
+        return Client(rundir.api_socket).repair()
     store = Store(FileJournal(rundir.journal))
     adopted = bool(store.list(settle.LABS))
     pods = [Pod.of(obj) for obj in objects if obj["kind"] == "Pod"]

@@ -1,6 +1,7 @@
 """Create and change objects of a running lab from manifests.
 
 As `kubectl apply`: fields that a manifest no longer has are taken away, those that others have set stay. All documents are applied, or none.
+What was deleted from the kernel by hand comes back, as with `up`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 import typer
 
 from klab.cli import options, output
-from klab.cli.render import out
+from klab.cli.render import out, say
 from klab.cli.results import dry_run_note
 from klab.cli.session import api_of, namespace_given
 from klab.cli.sources import load_objects, sources_of
@@ -41,6 +42,8 @@ def command(  # noqa: PLR0913 - kubectl's options
     api = api_of(ctx, lab)
     documents = load_objects(api, sources, sys.stdin, namespace_given(ctx, namespace))
     results = api.apply(documents, dry_run != "none")
+    for line in api.repair() if dry_run == "none" else ():
+        say(f"repaired: {line}")
     if printer:
         applied = [obj for _, obj in results]
         out(printer(applied[0] if len(applied) == 1 else output.list_object(applied)))

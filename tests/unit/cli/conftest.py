@@ -28,6 +28,7 @@ class FakeApi:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     log: bytes = b""
+    repairs: list[str] = field(default_factory=list)
     refusals: list[Exception] = field(default_factory=list)
 
     def get(self, resource: Resource, namespace: str | None, name: str, subresource: str = "") -> dict[str, Any]:
@@ -105,6 +106,10 @@ class FakeApi:
     def apply(self, manifests: Sequence[Any], dry_run: bool = False) -> list[tuple[str, dict[str, Any]]]:
         self.calls.append(("apply", [manifest.where for manifest in manifests], dry_run))
         return [("created", manifest.obj) for manifest in manifests]
+
+    def repair(self) -> list[str]:
+        self.calls.append(("repair",))
+        return self.repairs
 
     def logs(self, namespace: str, pod: str, options: Mapping[str, Any]) -> Iterator[bytes]:
         self.calls.append(("logs", namespace, pod, dict(options)))

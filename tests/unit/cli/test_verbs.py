@@ -62,7 +62,11 @@ class TestApply:
         result = klab(f"apply {manifest}")
         assert result.stdout == "pod/web created\ndeployment.apps/api created\n"
         places = [f"{manifest}, document 2 (Pod default/web)", f"{manifest}, document 3 (Deployment blue/api)"]
-        assert backend.server.calls == [("apply", places, False)]
+        assert backend.server.calls == [("apply", places, False), ("repair",)]
+
+    def test_it_says_what_it_brought_back(self, klab: Any, backend: Any, manifest: Path) -> None:
+        backend.server.repairs = ["ip -n demo_node1 route replace default via 172.18.0.1"]
+        assert klab(f"apply {manifest}").stderr == "repaired: ip -n demo_node1 route replace default via 172.18.0.1\n"
 
     def test_a_dry_run_says_so(self, klab: Any, backend: Any, manifest: Path) -> None:
         assert klab(f"apply -f {manifest} --dry-run=server").stdout.startswith("pod/web created (server dry run)\n")
