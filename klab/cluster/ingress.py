@@ -17,6 +17,7 @@ from klab.api.meta import labels_of, name_of, namespace_of
 from klab.api.service import Service
 from klab.cluster.allocation import Review
 from klab.cluster.certificates import read_certificate
+from klab.cluster.reloading import reload_haproxy, reload_nginx
 from klab.controlplane.controllers.ingress import CLASSES, INGRESSES, PODS, IngressController
 from klab.controlplane.controllers.pods import is_ready
 from klab.controlplane.events import Recorder
@@ -53,7 +54,7 @@ class Ingresses:
     def __init__(self, store: Store, lab: Lab, rundir: RunDir, runtime: RuntimeClient, recorder: Recorder) -> None:
         """Read what the store has and follow it."""
         self._store, self._lab, self._runtime, self._recorder = store, lab, runtime, recorder
-        self._directory = rundir.path / DIRECTORY
+        self._directory, self._pods = rundir.path / DIRECTORY, rundir.pods
         self._used: set[Use] = set()
         self._told: frozenset[Problem] = frozenset()
         self._stale = True
@@ -87,15 +88,15 @@ class Ingresses:
         return _replace_files(self._directory, render(self._lab, routing or Routing()))
 
     async def _reload(self, container: str) -> None:
-        program, _ = _PROGRAMS[self._lab.ingress.controller]
         version = self._version
         try:
-            result = await self._runtime.exec(container, program.reload)
-        except KlabError as error:
-            logger.warning("%s could not be told to read its files again: %s", container, error)  # it ended: the next one reads them
-            return
-        if result.code:
-            logger.error("%s did not read its files again: %s", container, result.output.strip())
+            if self._lab.ingress.controller == "haproxy":
+                uid, name, _attempt = container.split("/")
+                await reload_haproxy(self._pods / uid / "containers" / name / "run")
+            else:
+                await reload_nginx(self._runtime, container)
+        except (KlabError, OSError) as error:
+            logger.warning("%s could not be told to read its files again: %s", container, error)  # if it ended, the next one reads them
         self._loaded[container] = version
 
     def _running(self) -> dict[str, bool]:

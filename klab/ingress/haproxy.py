@@ -7,16 +7,17 @@ import re
 from klab.ingress.rules import ANY, Host, Route, Routing
 from klab.ingress.template import CERTIFICATES, Controller, render
 
+MASTER_SOCKET = "haproxy-master.sock"
+"""The master process' socket in the container's /run."""
+
 CONTROLLER = Controller(
     name="haproxy",
     class_controller="haproxy-ingress.github.io/controller",
     directory="/etc/haproxy",
-    command=("haproxy", "-W", "-db", "-f", "/etc/haproxy/haproxy.cfg", "-p", "/run/haproxy.pid"),
-    reload=("sh", "-c", "kill -USR2 $(cat /run/haproxy.pid)"),
+    command=("haproxy", "-W", "-db", "-f", "/etc/haproxy/haproxy.cfg", "-S", f"/run/{MASTER_SOCKET}"),
     health_port=10253,
     image="haproxy:2.6",
 )
-"""The master process starts workers anew on SIGUSR2; they take over the listening sockets, and the old ones finish what they have."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9/._~%:@+-]*")
 

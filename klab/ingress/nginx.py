@@ -14,10 +14,10 @@ CONTROLLER = Controller(
     class_controller="k8s.io/ingress-nginx",
     directory="/etc/nginx",
     command=("nginx", "-c", "/etc/nginx/nginx.conf", "-g", "daemon off;"),
-    reload=("nginx", "-c", "/etc/nginx/nginx.conf", "-s", "reload"),
     health_port=10254,
     image="registry.k8s.io/ingress-nginx/controller:v1.12.0",
 )
+RELOAD = ("nginx", "-c", "/etc/nginx/nginx.conf", "-s", "reload")
 
 _NOT_FOUND = 'return 404 "default backend - 404"'
 _UNAVAILABLE = "return 503"

@@ -18,14 +18,13 @@ class Controller:
     """A program that serves Ingresses.
 
     `name` is also its IngressClass, `class_controller` that class' spec.controller; `directory` is where it finds its files; `command` runs it in the
-    foreground, `reload` (run beside it) makes it read its files again and keep its connections.
+    foreground.
     """
 
     name: str
     class_controller: str
     directory: str
     command: tuple[str, ...]
-    reload: tuple[str, ...]
     health_port: int
     image: str
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 import socketserver
@@ -21,6 +22,7 @@ from typing import ClassVar
 
 import pytest
 
+from klab.cluster.reloading import reload_haproxy
 from klab.ingress import haproxy, nginx
 from klab.ingress.rules import ANY, Backend, Certificate, Host, Route, Routing
 from klab.ingress.template import Controller
@@ -99,9 +101,11 @@ class Proxy:
             fresh.rename(file)
 
     def reload(self) -> None:
-        subprocess.run(
-            ["nsenter", f"--target={self.pid}", "--mount", "--net", *self.controller.reload], check=True, capture_output=True, timeout=SECONDS
-        )
+        if self.controller == haproxy.CONTROLLER:
+            asyncio.run(reload_haproxy(Path(f"/proc/{self.pid}/root/run")))
+        else:
+            command = ["nsenter", f"--target={self.pid}", "--mount", "--net", *nginx.RELOAD]
+            subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
 
     def connect(self, port: int = 80) -> socket.socket:
         return run_in(self.namespace, lambda: socket.create_connection(("127.0.0.1", port), SECONDS))
