@@ -149,19 +149,23 @@ def see(path: Path, names: Mapping[str, str], wanted: Sequence[KernelObject]) ->
     return {key: replace(item, mac="") if isinstance(item, Link) and item.mac not in chosen else item for key, item in seen.items()}
 
 
+LISTING = """
+for object in '-details address' '-4 route' '-6 route' 'neighbour show nud permanent'
+do ip -json $object | tr -d '\\n'; echo; done
+bridge -json fdb | tr -d '\\n'; echo
+"""
+
+
 def list_with_ip(path: Path) -> dict[str, Any]:
     """Give what `ip` and `bridge` tell of a namespace, without numbers and times that differ each time."""
 
-    def ask(*command: str) -> list[dict[str, Any]]:
-        done = subprocess.run(["nsenter", f"--net={path}", *command], capture_output=True, text=True, check=True)
-        return json.loads(done.stdout or "[]")  # type: ignore[no-any-return]
-
-    links = ask("ip", "-json", "-details", "address")
+    done = subprocess.run(["nsenter", f"--net={path}", "sh", "-ec", LISTING], capture_output=True, text=True, check=True)
+    links, routes, routes6, neighbours, entries = (json.loads(line or "[]") for line in done.stdout.splitlines())
     return {
         "addresses": {link["ifname"]: [dict(sorted(address.items())) for address in link["addr_info"]] for link in links},
-        "routes": [[entry | {"flags": set(entry["flags"]) - {"linkdown"}} for entry in ask("ip", "-json", kind, "route")] for kind in ("-4", "-6")],
-        "neighbours": ask("ip", "-json", "neighbour", "show", "nud", "permanent"),
-        "fdb": [entry for entry in ask("bridge", "-json", "fdb") if "dst" in entry],
+        "routes": [entry | {"flags": set(entry["flags"]) - {"linkdown"}} for entry in (*routes, *routes6)],
+        "neighbours": neighbours,
+        "fdb": [entry for entry in entries if "dst" in entry],
         "tunnels": {
             link["ifname"]: {name: value for name, value in link["linkinfo"]["info_data"].items() if name != "ifindex"}
             for link in links
@@ -206,12 +210,12 @@ def test_typed_lines_do_the_same(rundir: RunDir, shell: Shell, case: Case) -> No
         shell.type(line for step in steps for line in step.lines(qualify))
         applied = see(rundir.netns, {name: name for name in names}, wanted)
         assert applied == see(shell.netns, {name: qualify(name) for name in names}, wanted)
-        for name in names:
-            assert list_with_ip(rundir.netns_path(name)) == list_with_ip(shell.netns / qualify(name))
         return applied
 
     do_both(diff(case.base, {}))
     do_both([Operation("create", case.item)])
+    for name in names:
+        assert list_with_ip(rundir.netns_path(name)) == list_with_ip(shell.netns / qualify(name))
     standing = look(rundir, wanted)
     do_both(diff([*case.base, case.changed], standing))
     do_both([Operation("delete", case.changed)])
