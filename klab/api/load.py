@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from klab.api.legacy import convert
 from klab.api.meta import Object, name_of, namespace_of
 from klab.api.resources import BUILTIN, Registry, Resource
 from klab.api.yamltext import TextError, parse_json, parse_yaml, split_documents
@@ -19,11 +20,12 @@ MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An object and where it was found: `web.yaml, document 2 (Pod default/web)`."""
+    """An object and where it was found: `web.yaml, document 2 (Pod default/web)`; `warning` tells of an API version that is not served any more."""
 
     where: str
     obj: Object
     resource: Resource
+    warning: str = ""
 
 
 def load(sources: Sequence[str], stdin: TextIO | None = None, registry: Registry = BUILTIN) -> list[Document]:
@@ -151,12 +153,13 @@ def _recognise(where: str, value: Any, registry: Registry, documents: list[Docum
     faults.extend(Fault(where, field, f"must be a string, not {_kind_of(value[field])}") for field in wrong)
     if missing or wrong:
         return
+    value, warning = convert(value)
     try:
         resource = registry.of(value["apiVersion"], value["kind"])
     except NotFoundError as error:
         faults.append(Fault(f"{where} ({value['kind']} {name_of(value)})".replace(" )", ")"), "kind", str(error)))
         return
-    documents.append(Document(f"{where} ({_title(value, resource)})", value, resource))
+    documents.append(Document(f"{where} ({_title(value, resource)})", value, resource, warning))
 
 
 def _title(obj: Object, resource: Resource) -> str:

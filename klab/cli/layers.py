@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TextIO
 
 from klab.api.resources import Resource
 from klab.cli.backend import Api, Check, LabStatus, Operation, Progress, Scenario, UpResult
+from klab.cli.sources import warn_all
 
 
 class Layers:
@@ -18,6 +19,7 @@ class Layers:
         from klab.api.check import read  # noqa: PLC0415 - each verb loads what it calls, here and below
 
         scenario = read(sources, stdin)
+        warn_all(scenario.documents)
         return replace(scenario, lab=replace(scenario.lab, name=lab)) if lab else scenario
 
     def labs(self) -> Sequence[LabStatus]:

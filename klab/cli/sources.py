@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from klab.api.resources import BUILTIN
 from klab.cli.backend import Api
+from klab.cli.render import warn
 from klab.cli.targets import Target, parse_targets, registry_of
 from klab.errors import InvalidManifestError, UsageError
 
@@ -34,6 +35,7 @@ def load_objects(api: Api, sources: Sequence[str], stdin: TextIO, namespace: str
     documents, faults = collect(sources, stdin, registry_of(api))
     if faults:
         raise InvalidManifestError(faults)
+    warn_all(documents)
     return [_placed(document, namespace) for document in documents if document.resource != BUILTIN.by_word("labs")]
 
 
@@ -45,6 +47,12 @@ def choose_targets(api: Api, words: Sequence[str] | None, filenames: Sequence[st
         raise UsageError("when paths or stdin are provided as resource input, you may not specify resource arguments as well")
     documents = load_objects(api, sources_of(None, filenames), sys.stdin, namespace)
     return [Target(one.resource, one.obj["metadata"]["name"], one.obj["metadata"].get("namespace", "default")) for one in documents]
+
+
+def warn_all(documents: Iterable[Document]) -> None:
+    """Print what the documents warn of, each thing once."""
+    for warning in dict.fromkeys(document.warning for document in documents if document.warning):
+        warn(warning)
 
 
 def _placed(document: Document, namespace: str | None) -> Document:

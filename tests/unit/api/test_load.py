@@ -121,7 +121,7 @@ def test_faults_of_documents_do_not_hide_each_other() -> None:
     ("text", "fault"),
     [
         ('{"apiVersion": "v1", "apiVersion": "v1"}', 'stdin: error parsing JSON: key "apiVersion" already set in map'),
-        ("{apiVersion: extensions/v1beta1, kind: Ingress}", "Ingress is in networking.k8s.io/v1"),
+        ("{apiVersion: extensions/v1beta1, kind: NetworkPolicy}", "NetworkPolicy is in networking.k8s.io/v1"),
         ("{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod}, 5]}", "stdin, document 1, items[1]: an object is a mapping"),
         ("", "stdin: there is no object in it"),
         ("a: 1\n\x01", "control characters are not allowed"),
