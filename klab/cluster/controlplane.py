@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from klab.cluster.healthports import HealthPorts
 from klab.cluster.ingress import Ingresses, make_ingress_controllers
 from klab.cluster.kubelets import Kubelets
 from klab.cluster.naming import cluster_dns, make_naming, node_resolver
-from klab.cluster.proxies import Proxies
+from klab.cluster.proxies import Proxies, service_owner
 from klab.cluster.sandboxes import Sandboxes, sandbox_netns
 from klab.cluster.topology import node_owner, pod_owner
 from klab.cluster.wiring import Wiring
@@ -75,6 +75,7 @@ class ControlPlane:
         self._places: dict[str, Place] = {}
         self._dirty: set[Place] = set()
         self._deleted: dict[str, Place] = {}
+        self._held: set[Place] = set()  # new services that wait for the next step
         self._stale_files: set[str] = set()  # namespaces with a ConfigMap or Secret that changed
         self._base_dirty = True
         self._work = asyncio.Event()
@@ -209,7 +210,7 @@ class ControlPlane:
         dirty, self._dirty = self._dirty, set()
         await self._ingresses.sync()
         await self._remove(deleted)
-        await self._sync_proxies()
+        await self._sync_proxies(self._take_services(pods_come=bool(dirty)))
         await self._naming.sync()
         self._refresh_files()
         pods = sorted(((obj, self._views.of(obj)) for obj in map(self._get, dirty) if obj is not None), key=settle.age)
@@ -260,9 +261,24 @@ class ControlPlane:
                 if pod.volumes and not pod.finished and pod.uid in self.kubelets.records:
                     self.kubelets.sandboxes.refresh_volumes(pod)
 
-    async def _sync_proxies(self) -> None:
-        """Bring every node's Services up to date with what changed."""
+    def _take_services(self, *, pods_come: bool) -> set[Place]:
+        """Take the services to look after in this step.
+
+        New ones wait one step while pods come: they are built once, with their endpoints, and need not refuse connections first.
+        """
         places, self._proxies.dirty = self._proxies.dirty, set()
+        new = {place for place in places - self._held if not self._stands(place)} if pods_come else set()
+        self._held = new
+        if new:
+            self._proxies.dirty |= new
+            self._wake()
+        return places - new
+
+    def _stands(self, place: Place) -> bool:
+        return any(service_owner(node, place) in self.wiring.owned for node in self._topology.nodes)
+
+    async def _sync_proxies(self, places: Collection[Place]) -> None:
+        """Bring these services up to date on every node."""
         if not places:
             return
         nodes, ordered = self._proxies.nodes(self._topology, self.store.list(settle.NODES)), sorted(places)
