@@ -232,6 +232,7 @@ class Kubelets:
             record = self.records.get(pod.uid)
             running = [identity for identity, attempt in record.attempts.items() if attempt.running] if record else []
             if record and running and record.stopping is None:
+                record.attempts |= {identity: replace(record.attempts[identity], streak=0) for identity in running}  # no fault of theirs: no back-off
                 text = "Pod sandbox changed, it will be killed and re-created."
                 self.recorder.record(obj, "Normal", "SandboxChanged", text, "kubelet", pod.node_name)
                 record.stopping = asyncio.create_task(self._end(pod, running, pod.termination_grace_period_seconds))
