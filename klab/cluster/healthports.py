@@ -45,16 +45,21 @@ class HealthPorts:
                 self._servers[port] = await asyncio.start_server(partial(self._serve, port), sock=opened)
 
     async def _serve(self, port: Port, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request and close."""
+        """Answer one request and close; without an answer where the port closed meanwhile."""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             async with asyncio.timeout(_REQUEST_SECONDS):
                 await reader.readuntil(b"\r\n\r\n")
-                status, headers, body = self._answers[port]
-                head = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
-                lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in head.items()), "", ""]
-                writer.write("\r\n".join(lines).encode() + body)
-                await writer.drain()
+                if answer := self._answers.get(port):
+                    writer.write(_render(answer))
+                    await writer.drain()
         writer.close()
+
+
+def _render(answer: HealthAnswer) -> bytes:
+    status, headers, body = answer
+    head = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
 def _listen(port: int) -> socket.socket:
