@@ -6,6 +6,7 @@ client 203.0.113.10 ── router ── 172.18.0.0/24: node1 .11 (pods back1, p
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -229,3 +230,16 @@ def test_who_answers(lab: tuple[Machine, str]) -> None:
         if told[source][name] != expected
     ]
     assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_nodes_tell_load_balancers_whether_they_have_a_pod(lab: tuple[Machine, str]) -> None:
+    """At healthCheckNodePort of a Service under policy Local."""
+    machine, _mode = lab
+    port = machine.check("klab get service remote -o jsonpath='{.spec.healthCheckNodePort}'")
+    urls = " ".join(f"http://{address}:{port}/healthz" for address in NODES.values())
+    told = machine.check(f"klab exec client -- curl -s -m 5 -w ' %{{http_code}}\\n' {urls}")
+    found = [(json.loads(body), code) for body, code in re.findall(r"({.*?}) (\d+)$", told, re.DOTALL | re.MULTILINE)]
+    assert [(body["service"], body["localEndpoints"], code) for body, code in found] == [
+        ({"namespace": "default", "name": "remote"}, 0, "503"),
+        ({"namespace": "default", "name": "remote"}, 1, "200"),
+    ]

@@ -60,8 +60,8 @@ def lab(shared_machine: Machine) -> Iterator[Machine]:
         (
             {"clusterIP": "10.200.0.1"},
             [
-                'spec.clusterIPs: Invalid value: ["10.200.0.1"]: failed to allocate IP 10.200.0.1: the provided IP (10.200.0.1) is not in the valid range',
-                "The range of valid IPs is 10.96.0.0/12",
+                'spec.clusterIPs: Invalid value: ["10.200.0.1"]: failed to allocate IP 10.200.0.1: the provided IP (10.200.0.1) is not in the',
+                "is not in the valid range. The range of valid IPs is 10.96.0.0/12",
             ],
         ),
         (
