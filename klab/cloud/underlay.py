@@ -86,6 +86,7 @@ def plan_wire(underlay: Underlay, wire: Wire) -> list[KernelObject]:
         ),
         Sysctl(netns=wire.node, name="net/ipv4/ip_forward", value="1", why=f"{why}: nodes route for their pods"),
         *_rp_filter_off(wire.node),
+        Sysctl(netns=wire.node, name="net/ipv4/icmp_ratelimit", value="0", why=f"{why}: every refusal is told, also the second within a second"),
         Address(netns=wire.node, dev=device, cidr=f"{wire.address}/{wire.prefix}", why=why),
         Route(netns=wire.node, dst="default", via=wire.gateway, dev=device, proto="static", why=why),
     ]

@@ -108,7 +108,7 @@ SHAPES = {
     ),
     "ipip": Shape(
         pod_to_other_node="172.18.0.11",
-        node_to_own_pod="172.18.0.11",
+        node_to_own_pod="10.244.1.0",  # tunl0 is there before eth0 in every namespace of a kernel with ipip: it lends its address first
         node_to_other_pod="10.244.1.0",
         mtu=1480,
         shows={
@@ -117,6 +117,7 @@ SHAPES = {
                 r"blackhole 10\.244\.1\.0/24 proto bird",
                 r"10\.244\.1\.1 dev cali[0-9a-f]{11} scope link",
                 r"10\.244\.1\.2 dev cali[0-9a-f]{11} scope link",
+                r"10\.244\.1\.255 dev cali[0-9a-f]{11} scope link",  # cluster DNS
                 r"10\.244\.2\.0/24 via 172\.18\.0\.12 dev tunl0 proto bird onlink",
                 r"172\.18\.0\.0/24 dev eth0 proto kernel scope link src 172\.18\.0\.11",
             ],
