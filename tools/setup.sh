@@ -14,6 +14,7 @@ runtime=(
   conntrack                   # reading the connection table
   containernetworking-plugins # network.plugin: plugin
   curl
+  haproxy                     # ingress.controller: haproxy
   ipset                       # kube-proxy's sets in ipvs mode
   iptables
   iproute2
@@ -62,7 +63,7 @@ load_modules() {
 case ${1:-} in
   '') packages=("${runtime[@]}") extra='' ;;
   demo) packages=("${runtime[@]}" make) extra='' ;;
-  test) packages=("${runtime[@]}" make git shellcheck) extra=dev ;;
+  test) packages=("${runtime[@]}" make git shellcheck nginx-light openssl) extra=dev ;;
   *) echo "usage: tools/setup.sh [demo|test]" >&2; exit 2 ;;
 esac
 tools/apt.sh "${packages[@]}"
