@@ -147,9 +147,10 @@ class Client:
         """Call one of klab's own paths (`/klab/v1/…`) and give the answer."""
         return self._json(method, path)
 
-    def repair(self) -> list[str]:
+    def repair(self) -> Sequence[str]:
         """Have the control plane bring back what has gone from the kernel; give what it did, as commands."""
-        return list(self.call("POST", "/klab/v1/repair")["lines"])
+        lines: Sequence[str] = self.call("POST", "/klab/v1/repair")["lines"]
+        return lines
 
     def version(self) -> dict[str, str]:
         """Give the version of the lab's API."""
