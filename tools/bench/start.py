@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -57,6 +58,6 @@ def _python(code: str, repeats: int) -> float:
     found = []
     for _ in range(2 * repeats):
         begun = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
+        subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "SSL_CERT_FILE": os.devnull})  # as klab.apiserver does
         found.append(time.perf_counter() - begun)
     return min(found)
