@@ -53,12 +53,12 @@ class Chain(_IptablesObject):
     def create(self, q: Qualify) -> tuple[str, ...]:
         """Make the chain and fill it."""
         head = self.head(q)
-        return (f"{head} -N {self.name}", *(f"{head} -A {self.name} {rule}" for rule in self.rules))
+        return (f"{head} -N {self.name}", *(f"{head} -A {self.name} {_typed(rule)}" for rule in self.rules))
 
     def change(self, q: Qualify, before: KernelObject) -> tuple[str, ...]:  # noqa: ARG002 (links need it)
         """Fill it anew."""
         head = self.head(q)
-        return (f"{head} -F {self.name}", *(f"{head} -A {self.name} {rule}" for rule in self.rules))
+        return (f"{head} -F {self.name}", *(f"{head} -A {self.name} {_typed(rule)}" for rule in self.rules))
 
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Empty the chain and remove it."""
@@ -107,7 +107,7 @@ class Rule(_IptablesObject):
 
     def create(self, q: Qualify) -> tuple[str, ...]:
         """Put it at the head or the end."""
-        return (f"{self.head(q)} {self.placed}",)
+        return (f"{self.head(q)} {_typed(self.placed)}",)
 
     @property
     def placed(self) -> str:
@@ -116,7 +116,12 @@ class Rule(_IptablesObject):
 
     def delete(self, q: Qualify) -> tuple[str, ...]:
         """Delete it."""
-        return (f"{self.head(q)} -D {self.chain} {self.text}",)
+        return (f"{self.head(q)} -D {self.chain} {_typed(self.text)}",)
+
+
+def _typed(rule: str) -> str:
+    """Write a rule for a shell, to which a single quote within double ones is nothing special, while iptables-save escapes it."""
+    return rule.replace("\\'", "'")
 
 
 def program(family: int) -> str:

@@ -19,7 +19,7 @@ from klab.kernel.cni import Plugins
 from klab.kernel.observe import observe
 from klab.kernel.rundir import RunDir
 from klab.linux.diff import Operation, diff
-from klab.linux.iptables import Chain, Rule, SharedChain
+from klab.linux.iptables import Chain, Rule, SharedChain, comment
 from klab.linux.objects import Address, Bridge, Dummy, Fdb, Ipip, KernelObject, Key, Link, Neighbour, Netns, Route, Sysctl, Veth, Vxlan
 
 pytestmark = pytest.mark.root
@@ -37,6 +37,7 @@ PAIR = (NODE, POD, BRIDGE, CABLE)
 POD_ROUTES = (*PAIR, GATEWAY, GATEWAY6)
 WIRED = (NODE, POD, UPLINK, UNDERLAY)
 REMADE = ("delete", "create")
+SPEECH = comment('the lab\'s "own" \\ rule')
 
 
 class Shell(Protocol):
@@ -108,7 +109,7 @@ CASES = {
     "chain": Case(
         (NODE,),
         (chain := Chain(netns="node1", table="nat", name="KUBE-MARK-MASQ", rules=("-j MARK --set-xmark 0x4000/0x4000",))),
-        replace(chain, rules=('-m comment --comment "by klab" -j MARK --set-xmark 0x8000/0x8000', "-j RETURN")),
+        replace(chain, rules=(f"{SPEECH} -j MARK --set-xmark 0x8000/0x8000", "-j RETURN")),
     ),
     "rule": Case(
         (NODE, SHARED),

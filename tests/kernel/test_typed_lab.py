@@ -24,7 +24,7 @@ from klab.linux.diff import diff
 from klab.linux.names import qualified
 from klab.linux.objects import KernelObject, Key
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("br_netfilter", "iptables", "nft")]
+pytestmark = [pytest.mark.root, pytest.mark.needs("br_netfilter", "iptables")]
 
 PODS = [
     {
@@ -80,7 +80,7 @@ def plan_lab(rundir: RunDir, spec: Mapping[str, Any]) -> list[KernelObject]:
     ("plugin", "proxy"),
     [
         ("vxlan", "iptables"),
-        ("hostgw", "nftables"),
+        pytest.param("hostgw", "nftables", marks=pytest.mark.needs("nft")),
         pytest.param("ipip", "ipvs", marks=pytest.mark.needs("ipip", "ip_vs", "dummy", "ipset", "ipvsadm")),
     ],
 )
