@@ -22,6 +22,7 @@ from klab.kernel.rundir import RunDir
 from klab.labs.applying import plan_application
 from klab.labs.preflight import check_machine
 from klab.labs.snapshot import open_snapshot
+from klab.labs.waiting import wait_for_coming
 
 Progress = Callable[[int, int, str], None]
 """Told done, total and what is being done."""
@@ -73,6 +74,8 @@ def up(scenario: Scenario, *, keep: bool = False, on_progress: Progress) -> UpRe
             if lab.dns.server == "coredns" and _wait_for_programs(client, _DNS_PODS, any):
                 summary = _wait(client, on_progress)
             if _wait_for_programs(client, _INGRESS_PODS.format(lab.ingress.controller), all):
+                summary = _wait(client, on_progress)
+            if summary["ready"] < summary["pods"] and wait_for_coming(client):
                 summary = _wait(client, on_progress)
         except BaseException:
             if fresh and not keep:
