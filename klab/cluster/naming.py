@@ -92,7 +92,7 @@ class RuntimePublisher:
 
 
 class FilePublisher:
-    """CoreDNS' directory, which its pods mount: the first time written before anybody reads it, then soon after a change.
+    """CoreDNS' directory, which its pods mount: written before anything is built on a change, as long as that takes no time, else soon after it.
 
     The zone is touched in threads alone, one after the other, as writing ten thousand Services takes most of a second.
     """
@@ -104,14 +104,14 @@ class FilePublisher:
         self._zone = Zone(lab.dns.domain)
         self._pending: list[Mapping[str, Any]] = []
         self._working: asyncio.Task[None] | None = None
+        self._took = 0.0  # seconds of the last writing
 
     async def publish(self, delta: Mapping[str, Any]) -> None:
-        """Take it, and have the files written if they are not about to be."""
+        """Take it, and have the files written if they are not about to be; wait for that where it was quick the last time."""
         self._pending.append(delta)
-        if self._working is None:
-            self._working = asyncio.create_task(self._work(0))
-            await self._working
-        elif self._working.done():
+        if self._took < _PAUSE:
+            await self._work(0)
+        elif self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work(_PAUSE))
 
     async def _work(self, wait: float) -> None:
@@ -119,10 +119,12 @@ class FilePublisher:
         while self._pending:
             await asyncio.sleep(wait)
             deltas, self._pending = self._pending, []
+            begun = time.monotonic()
             try:
                 await asyncio.to_thread(self._write, deltas)
             except OSError:
                 logger.exception("CoreDNS keeps the former names: its files in %s cannot be written", self._directory)
+            self._took = time.monotonic() - begun
 
     def _write(self, deltas: Sequence[Mapping[str, Any]]) -> None:
         """Replace the files whose text changed; all zones have a new serial, so that CoreDNS reads them."""

@@ -69,10 +69,11 @@ LOOKUPS = {
 
 @pytest.fixture(scope="module", params=LABS)
 def lab(request: pytest.FixtureRequest, shared_machine: Machine) -> Iterator[Machine]:
-    """Give a machine with one lab in it, which is up as soon as its names are known."""
+    """Give a machine with one lab in it, once the last of its names are known: CoreDNS looks at its files twice a second."""
     server, proxy = request.param
     text = f"{LAB.format(server=server, proxy=proxy)}---\n{OBJECTS}"
     shared_machine.check(f"klab up {shared_machine.write('names.yaml', text)}")
+    wait_for(shared_machine, (DB, "A"), LOOKUPS[DB, "A"], 10)
     yield shared_machine
     shared_machine.check("klab down")
 

@@ -122,7 +122,7 @@ def test_a_stopped_naming_lets_names_grow_old() -> None:
     assert len(recorder.deltas) == 1
 
 
-def test_corednss_files_are_written_at_once_and_then_together(tmp_path: Path) -> None:
+def test_corednss_files_are_written_at_once_and_large_ones_together(tmp_path: Path) -> None:
     store, publisher = Store(None), FilePublisher(tmp_path / "dns", make_lab(server="coredns"))
     naming = Naming(store, publisher)
     zone, corefile = tmp_path / "dns" / "cluster.local.zone", tmp_path / "dns" / "Corefile"
@@ -130,6 +130,11 @@ def test_corednss_files_are_written_at_once_and_then_together(tmp_path: Path) ->
     async def body() -> None:
         await naming.sync()
         first, before = zone.read_text(), corefile.stat()
+        store.create(SERVICES, service("web-1", "10.96.0.1"))
+        await naming.sync()
+        assert "web-1.default.svc.cluster.local. 5 IN A 10.96.0.1" in zone.read_text()
+        publisher._took = 1.0  # as with ten thousand Services
+        first = zone.read_text()
         for number in range(2, 5):
             store.create(SERVICES, service(f"web-{number}", f"10.96.0.{number}"))
             await naming.sync()
